@@ -1,1 +1,19 @@
-//! codes.
+//! Codes: QR codes that are minted, bound, printed, scanned and counted.
+//!
+//! Invariants: no two codes of an installation are alike and no code tells which was minted before it; a mistyped code is refused
+//! before anything is looked up; a printed code never needs printing again, because only what it is bound to changes; no symbol is
+//! handed out that an independent decoder did not read back.
+//!
+//! Knows where a code leads only by kind and id ([`Destination`]): what a card is, and whether it may be bound, is for the module
+//! that owns the card, which calls [`commands::bind`].
+
+mod code;
+mod destination;
+mod permutation;
+mod public_code;
+pub mod scan;
+
+pub use code::{BatchId, Closed, Code, CodeState, Opens, Recording, RecordingChoice, Resolved, StepError};
+pub use destination::{Destination, RequestId, TargetError, TargetUrl, Thing, URL_BYTES_MAX};
+pub use permutation::{CODES_MAX, Permutation};
+pub use public_code::{LENGTH, NotACode, PublicCode};

@@ -1,0 +1,1 @@
+//! The scan: from `GET /{code}` to its answer and its count.
