@@ -94,6 +94,12 @@ macro_rules! id {
             }
         }
 
+        impl $crate::Param for $name {
+            fn p(&self) -> $crate::P<'_> {
+                $crate::P::Text(::std::borrow::Cow::Owned(self.to_string()))
+            }
+        }
+
         impl $crate::serde::Serialize for $name {
             fn serialize<S: $crate::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)

@@ -18,6 +18,7 @@ mod fault;
 mod id;
 mod money;
 mod timestamp;
+mod value;
 
 pub use caller::{Caller, Grant, Grants, KeyId, MemberId, NotAllowed, WorkspaceId};
 pub use entropy::Entropy;
@@ -25,3 +26,4 @@ pub use fault::{Fault, FieldFault, Kind};
 pub use id::{Id, IdError, RawId};
 pub use money::{Currency, Money, MoneyError, Rounding};
 pub use timestamp::{Clock, Timestamp, TimestampError};
+pub use value::{P, Param};

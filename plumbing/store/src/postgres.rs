@@ -1,0 +1,210 @@
+//! PostgreSQL: every unit is a transaction of its own; plain reads share a few pipelined connections.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use kernel::{Caller, Clock, Entropy};
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::StoreError;
+use crate::tx::{On, Tx, Unit};
+
+/// Connections for units.
+const WRITERS_MAX: usize = 16;
+/// Pipelined connections for plain reads.
+const READERS: usize = 3;
+/// A unit that collides is run this often at most.
+const RUNS_MAX: u32 = 8;
+
+/// Sessions give up rather than hold others: a cursor over the log cannot pass an open transaction.
+const SESSION: &str = "set statement_timeout = '15s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '10s'; \
+                       set default_transaction_isolation = 'read committed'; set synchronous_commit = on; set client_min_messages = warning";
+
+pub(crate) struct Postgres {
+    pool: Pool,
+    readers: [Mutex<Option<Arc<Object>>>; READERS],
+    next_reader: AtomicUsize,
+    reader_pool: Pool,
+}
+
+/// What a connection needs, from the URL and an optional file of certificate authorities.
+pub(crate) fn pool(url: &str, authorities_pem: Option<&[u8]>, size: usize) -> Result<Pool, StoreError> {
+    let mut config: tokio_postgres::Config =
+        url.parse().map_err(|e| StoreError::setup(format!("the database URL cannot be read ({e}): write postgres://user:password@host:port/name")))?;
+    let is_local = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        Host::Unix(_) => true,
+    });
+    // Off this machine a connection is encrypted and its certificate checked, unless the URL says `sslmode=disable`.
+    if config.get_ssl_mode() == SslMode::Prefer {
+        config.ssl_mode(if is_local { SslMode::Disable } else { SslMode::Require });
+    }
+    config.connect_timeout(Duration::from_secs(5)).keepalives_idle(Duration::from_secs(30)).application_name("tessera");
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = authorities_pem {
+        use rustls::pki_types::pem::PemObject;
+        for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(pem) {
+            let added = certificate.map_err(|e| e.to_string()).and_then(|c| roots.add(c).map_err(|e| e.to_string()));
+            added.map_err(|e| StoreError::setup(format!("the database's certificate authorities cannot be read: {e}")))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| StoreError::setup(e.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let manager = Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let timeout = Some(Duration::from_secs(10));
+    Pool::builder(manager)
+        .max_size(size)
+        .wait_timeout(timeout)
+        .create_timeout(timeout)
+        .recycle_timeout(timeout)
+        .runtime(Runtime::Tokio1)
+        .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
+            Box::pin(async move { client.batch_execute(SESSION).await.map_err(deadpool_postgres::HookError::Backend) })
+        }))
+        .build()
+        .map_err(|e| StoreError::setup(e.to_string()))
+}
+
+pub(crate) fn pool_error(error: deadpool_postgres::PoolError) -> StoreError {
+    match error {
+        deadpool_postgres::PoolError::Timeout(_) => StoreError::Busy,
+        deadpool_postgres::PoolError::Backend(error) => {
+            tracing::warn!(%error, "no connection to the database");
+            StoreError::not_committed("the database cannot be reached")
+        }
+        _ => StoreError::not_committed("the database cannot be reached"),
+    }
+}
+
+impl Postgres {
+    pub(crate) fn start(url: &str, authorities_pem: Option<&[u8]>) -> Result<Self, StoreError> {
+        Ok(Self {
+            pool: pool(url, authorities_pem, WRITERS_MAX)?,
+            reader_pool: pool(url, authorities_pem, READERS)?,
+            readers: std::array::from_fn(|_| Mutex::new(None)),
+            next_reader: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) async fn write<I, T, E, F>(&self, caller: &Caller, input: I, unit: F, clock: &Clock, entropy: &Entropy) -> Result<T, E>
+    where
+        F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, E> + Send + Sync + 'static,
+        I: Clone + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        for run in 1.. {
+            let client = self.begin().await?;
+            let mut open = OpenTransaction(Some(Tx::new(On::Postgres(client), caller.clone(), clock, entropy)));
+            let Some(tx) = open.0.as_mut() else { break };
+            let result = unit(tx, input.clone()).await;
+            let result = tx.verdict(result);
+            let (collided, poisoned) = (tx.collided, tx.poisoned);
+            let Ok(value) = result else {
+                if open.end("rollback").await.is_ok() {
+                    if collided && run < RUNS_MAX {
+                        pause(run, entropy).await;
+                        continue;
+                    }
+                }
+                if collided {
+                    metrics::counter!("store_collisions_total").increment(1);
+                }
+                return result;
+            };
+            debug_assert!(!poisoned, "a poisoned unit has no value");
+            let hooks = std::mem::take(&mut tx.hooks);
+            match open.end("commit").await {
+                Ok(()) => {
+                    metrics::counter!("store_units_total").increment(1);
+                    for hook in hooks {
+                        hook();
+                    }
+                    return Ok(value);
+                }
+                Err(error) if error.code().is_some_and(|s| matches!(s.code(), "40001" | "40P01")) && run < RUNS_MAX => pause(run, entropy).await,
+                // The server refused the commit: it did not happen.
+                Err(error) if error.code().is_some_and(|s| !s.code().starts_with("57P") && !s.code().starts_with("08")) => {
+                    return Err(E::from(StoreError::postgres(error)));
+                }
+                // No answer: it may have happened. It is never blindly tried again.
+                Err(error) => {
+                    tracing::error!(%error, "the answer to a commit never came");
+                    return Err(E::from(StoreError::OutcomeUnknown));
+                }
+            }
+        }
+        Err(E::from(StoreError::Busy))
+    }
+
+    /// A connection with an open transaction. One that died in the pool is replaced: nothing was done on it yet.
+    async fn begin(&self) -> Result<Object, StoreError> {
+        let mut error = StoreError::Busy;
+        for _ in 0..=WRITERS_MAX {
+            let client = self.pool.get().await.map_err(pool_error)?;
+            match client.batch_execute("begin").await {
+                Ok(()) => return Ok(client),
+                Err(failed) => {
+                    error = StoreError::postgres(failed);
+                    drop(Object::take(client));
+                }
+            }
+        }
+        Err(error)
+    }
+
+    /// One of the shared connections for reads; they answer many questions at once, in order.
+    pub(crate) async fn reader(&self) -> Result<Arc<Object>, StoreError> {
+        let slot = &self.readers[self.next_reader.fetch_add(1, Ordering::Relaxed) % READERS];
+        let open = slot.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|client| !client.is_closed());
+        if let Some(client) = open {
+            return Ok(client);
+        }
+        if let Some(dead) = slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Ok(dead) = Arc::try_unwrap(dead)
+        {
+            drop(Object::take(dead));
+        }
+        let client = Arc::new(self.reader_pool.get().await.map_err(pool_error)?);
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Ok(client)
+    }
+
+    pub(crate) fn close(&self) {
+        self.pool.close();
+        self.reader_pool.close();
+    }
+}
+
+/// A transaction that is still open. Dropped before its end (the caller hung up), it closes its connection, so that the
+/// next caller of the pool cannot find themselves inside it.
+struct OpenTransaction(Option<Tx>);
+
+impl OpenTransaction {
+    async fn end(&mut self, how: &'static str) -> Result<(), tokio_postgres::Error> {
+        let Some(Tx { on: On::Postgres(client), .. }) = &self.0 else { return Ok(()) };
+        client.batch_execute(how).await?;
+        // Ended: the connection goes back to the pool.
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        if let Some(Tx { on: On::Postgres(client), .. }) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+async fn pause(run: u32, entropy: &Entropy) {
+    let bound = 2_u64 << run.min(7);
+    tokio::time::sleep(Duration::from_millis(1 + entropy.below(bound))).await;
+}

@@ -1,0 +1,282 @@
+//! The store: opens an engine, runs units of work, answers plain reads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kernel::{Caller, Clock, Entropy, Timestamp};
+
+use crate::postgres::Postgres;
+use crate::sqlite::{self, Sqlite, SqliteSetup};
+use crate::tx::{Map, Reads, Tx, Unit, pg, sqlite_row, sqlite_rows};
+use crate::value::check;
+use crate::{P, Sql, StoreError, Vault, migrate};
+
+/// Which database answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file in the data folder.
+    Sqlite,
+    /// A server, shared by several nodes.
+    Postgres,
+}
+
+/// What happens when a commit has failed and nobody knows what the disk holds: by default the process ends.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Config {
+    /// The data folder: lock, key, and on SQLite the database.
+    pub folder: PathBuf,
+    /// A PostgreSQL URL; without one, SQLite in the data folder.
+    pub database_url: Option<String>,
+    /// Certificate authorities (PEM) that the PostgreSQL server's certificate may come from, beside the public ones.
+    pub authorities_pem: Option<Vec<u8>>,
+    /// The key file of the vault; without one, `secret.key` in the data folder.
+    pub key_file: Option<PathBuf>,
+    /// Gives the time.
+    pub clock: Clock,
+    /// Gives randomness.
+    pub entropy: Entropy,
+    /// A SQLite VFS by name, for tests of the disk.
+    pub vfs: Option<String>,
+    /// What to do when the process must not go on.
+    pub on_fatal: OnFatal,
+}
+
+impl Config {
+    /// SQLite in `folder`, or PostgreSQL when a URL is given, with the machine's clock and randomness.
+    pub fn new(folder: impl Into<PathBuf>, database_url: Option<String>) -> Self {
+        Self {
+            folder: folder.into(),
+            database_url,
+            authorities_pem: None,
+            key_file: None,
+            clock: Clock::system(),
+            entropy: Entropy::system(),
+            vfs: None,
+            on_fatal: Arc::new(|reason| {
+                eprintln!("tessera: {reason}");
+                std::process::exit(74);
+            }),
+        }
+    }
+
+    /// Where the SQLite database is.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.folder.join("tessera.db")
+    }
+}
+
+/// The store. Cheap to clone; the last clone that is dropped closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    on: OnEngine,
+    clock: Clock,
+    entropy: Entropy,
+    vault: Vault,
+    migrations_run: usize,
+}
+
+enum OnEngine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// Takes the data folder for this process. The file stays locked until the handle is dropped or the process ends, however.
+pub fn lock_folder(folder: &Path) -> Result<std::fs::File, StoreError> {
+    let path = folder.join("tessera.lock");
+    let cannot = |e: std::io::Error| StoreError::setup(format!("the data folder {} cannot be used: {e}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::setup(format!(
+            "another tessera is running on the data folder {}: stop it, or give this one a folder of its own with --data",
+            folder.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}
+
+impl Store {
+    /// Opens the database, brings it up to date and recovers what a crash left. On SQLite the log is moved into the
+    /// database before anybody is answered, so that the outcome of an unknown commit is settled.
+    pub async fn open(config: Config) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(&config.folder)
+            .map_err(|e| StoreError::setup(format!("the data folder {} cannot be made: {e}", config.folder.display())))?;
+        let now = config.clock.now();
+        let (on, migrations_run) = match &config.database_url {
+            None => {
+                // SQLite before 3.51.3 can corrupt a database when a log is reset (sqlite.org/wal.html).
+                if rusqlite::version_number() < 3_051_003 {
+                    return Err(StoreError::setup("this build has a SQLite older than 3.51.3, which can damage databases"));
+                }
+                let lock = lock_folder(&config.folder)?;
+                let path = config.sqlite_path();
+                let writer = sqlite::connect(&path, false, config.vfs.as_deref())?;
+                let mode: String = writer.query_row("pragma journal_mode = wal", [], |row| row.get(0)).map_err(StoreError::sqlite)?;
+                if mode != "wal" {
+                    return Err(StoreError::setup(format!("the folder {} cannot hold a write-ahead log: use a local disk", config.folder.display())));
+                }
+                writer.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).map_err(StoreError::sqlite)?;
+                let run = migrate::sqlite(&writer, now)?;
+                let setup = SqliteSetup {
+                    path,
+                    vfs: config.vfs.clone(),
+                    lock: Some(lock),
+                    clock: config.clock.clone(),
+                    entropy: config.entropy.clone(),
+                    on_fatal: config.on_fatal.clone(),
+                };
+                (OnEngine::Sqlite(Sqlite::start(writer, setup)?), run)
+            }
+            Some(url) => {
+                let postgres = Postgres::start(url, config.authorities_pem.as_deref())?;
+                let pool = crate::postgres::pool(url, config.authorities_pem.as_deref(), 1)?;
+                let client = pool.get().await.map_err(|error| {
+                    StoreError::setup(format!("the database server cannot be used: {error}. Check the URL in --database and that the server runs"))
+                })?;
+                let version = client.query_one("select current_setting('server_version_num')::bigint", &[]).await.map_err(StoreError::postgres)?;
+                if version.get::<_, i64>(0) < 140_000 {
+                    return Err(StoreError::setup("PostgreSQL 14 or newer is needed"));
+                }
+                let run = migrate::postgres(&client, now).await?;
+                drop(deadpool_postgres::Object::take(client));
+                (OnEngine::Postgres(postgres), run)
+            }
+        };
+        let key_file = config.key_file.clone().unwrap_or_else(|| config.folder.join("secret.key"));
+        let vault = Vault::in_file(&key_file, config.entropy.clone())?;
+        Ok(Self(Arc::new(Inner { on, clock: config.clock, entropy: config.entropy, vault, migrations_run })))
+    }
+
+    /// How many migrations ran when the store was opened.
+    pub fn migrations_run(&self) -> usize {
+        self.0.migrations_run
+    }
+
+    /// Which engine answers.
+    pub fn engine(&self) -> Engine {
+        match self.0.on {
+            OnEngine::Sqlite(_) => Engine::Sqlite,
+            OnEngine::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// The clock that units take their instant from.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Where random bytes come from.
+    pub fn entropy(&self) -> &Entropy {
+        &self.0.entropy
+    }
+
+    /// Seals secrets before they are stored.
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
+    /// A plain read: sees what is committed, and never queues behind a writer.
+    pub fn read(&self) -> Read {
+        Read { store: self.clone(), now: self.0.clock.now() }
+    }
+
+    /// Runs a unit of work and answers after the commit that covers it. An `Err` of the closure keeps nothing.
+    pub async fn write<I, T, E, F>(&self, caller: &Caller, input: I, unit: F) -> Result<T, E>
+    where
+        F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, E> + Send + Sync + 'static,
+        I: Clone + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.0.on {
+            OnEngine::Sqlite(sqlite) => sqlite.write(caller, input, unit, false).await,
+            OnEngine::Postgres(postgres) => postgres.write(caller, input, unit, &self.0.clock, &self.0.entropy).await,
+        }
+    }
+
+    /// The same for work nobody waits for: it queues behind interactive units. Keep each below 20 ms and 500 rows a statement.
+    pub async fn write_bulk<I, T, E, F>(&self, caller: &Caller, input: I, unit: F) -> Result<T, E>
+    where
+        F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, E> + Send + Sync + 'static,
+        I: Clone + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.0.on {
+            OnEngine::Sqlite(sqlite) => sqlite.write(caller, input, unit, true).await,
+            OnEngine::Postgres(postgres) => postgres.write(caller, input, unit, &self.0.clock, &self.0.entropy).await,
+        }
+    }
+
+    /// Finishes what was accepted and closes the database; later calls are refused.
+    pub async fn close(&self) {
+        match &self.0.on {
+            OnEngine::Postgres(postgres) => postgres.close(),
+            OnEngine::Sqlite(_) => {
+                let store = self.clone();
+                let joined = tokio::task::spawn_blocking(move || {
+                    if let OnEngine::Sqlite(sqlite) = &store.0.on {
+                        sqlite.close();
+                    }
+                });
+                let _ = joined.await;
+            }
+        }
+    }
+}
+
+/// A plain read, outside of any unit of work. Each statement sees what was committed when it began.
+pub struct Read {
+    store: Store,
+    now: Timestamp,
+}
+
+impl Reads for Read {
+    fn engine(&self) -> Engine {
+        self.store.engine()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    async fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, StoreError> {
+        check(params)?;
+        match &self.store.0.on {
+            // A point read takes a few microseconds: less than handing it to another thread.
+            OnEngine::Sqlite(sqlite) => match sqlite.readers().try_with(|connection| sqlite_row(connection, sql, params, map)) {
+                Some(result) => result,
+                None => sqlite.readers().with(|connection| sqlite_row(connection, sql, params, map)).await,
+            },
+            OnEngine::Postgres(postgres) => {
+                let client = postgres.reader().await?;
+                Ok(pg::rows(&client, sql, params, map).await.map_err(|f| f.error)?.into_iter().next())
+            }
+        }
+    }
+
+    async fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, StoreError> {
+        check(params)?;
+        match &self.store.0.on {
+            OnEngine::Sqlite(_) => {
+                let params: Vec<P<'static>> = params.iter().map(|p| p.clone().into_owned()).collect();
+                let (store, runtime) = (self.store.clone(), tokio::runtime::Handle::current());
+                let read = move || {
+                    let OnEngine::Sqlite(sqlite) = &store.0.on else { return Err(StoreError::Busy) };
+                    runtime.block_on(sqlite.readers().with(|connection| sqlite_rows(connection, sql, &params, map)))
+                };
+                tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Stopped { reason: "it was shut down".into() })?
+            }
+            OnEngine::Postgres(postgres) => {
+                let client = postgres.reader().await?;
+                pg::rows(&client, sql, params, map).await.map_err(|f| f.error)
+            }
+        }
+    }
+}

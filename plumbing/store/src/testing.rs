@@ -1,0 +1,143 @@
+//! A store for tests: a temporary SQLite file, or a fresh PostgreSQL database where `TESSERA_TEST_DATABASE` names a server.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kernel::{Clock, Entropy, Timestamp};
+
+use crate::{Config, Engine, Sql, Store, StoreError};
+
+/// A store whose folder and database are gone when it is dropped.
+pub struct TestStore {
+    store: Option<Store>,
+    config: Config,
+    database: Option<(String, String)>,
+}
+
+impl Deref for TestStore {
+    type Target = Store;
+    fn deref(&self) -> &Store {
+        self.store.as_ref().expect("the store is open")
+    }
+}
+
+/// An open store with every migration, the clock stopped at 2026-01-31T09:30:00Z and randomness from a seed.
+pub async fn store() -> TestStore {
+    store_with(|_| {}).await
+}
+
+/// The same with a changed configuration.
+pub async fn store_with(change: impl FnOnce(&mut Config)) -> TestStore {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("tessera_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(&name);
+    let mut config = Config::new(&folder, None);
+    config.clock = Clock::stopped(Timestamp::parse("2026-01-31T09:30:00Z").expect("it is a time"));
+    config.entropy = Entropy::seeded(7);
+    config.on_fatal = std::sync::Arc::new(|reason| eprintln!("the store has stopped: {reason}"));
+    let database = std::env::var("TESSERA_TEST_DATABASE").ok().filter(|url| !url.is_empty()).map(|server| (server, name));
+    if let Some((server, name)) = &database {
+        admin(server, &format!("create database {name}")).await;
+        config.database_url = Some(with_database(server, name));
+    }
+    change(&mut config);
+    let store = Store::open(config.clone()).await.expect("the store opens");
+    TestStore { store: Some(store), config, database }
+}
+
+/// The URL of `name` on the server that `server` (a URL of another database there) names.
+fn with_database(server: &str, name: &str) -> String {
+    let (base, query) = server.split_once('?').map_or((server, String::new()), |(base, query)| (base, format!("?{query}")));
+    let end = base.rfind('/').filter(|at| *at > "postgres://".len()).unwrap_or(base.len());
+    format!("{}/{name}{query}", &base[..end])
+}
+
+async fn admin(server: &str, command: &str) {
+    let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("the test server answers");
+    let task = tokio::spawn(connection);
+    client.batch_execute(command).await.expect("the test server obeys");
+    task.abort();
+}
+
+impl TestStore {
+    /// The folder of its files.
+    pub fn folder(&self) -> &Path {
+        &self.config.folder
+    }
+
+    /// How it was opened, to open it again or beside.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    /// Closes and opens it again, as a restart does; every clone of the old one is closed too.
+    pub async fn reopen(&mut self) {
+        if let Some(old) = self.store.take() {
+            old.close().await;
+            drop(old);
+        }
+        // Clones that background tasks still hold keep the folder's lock for a moment.
+        for _ in 0..200 {
+            match Store::open(self.config.clone()).await {
+                Ok(store) => {
+                    self.store = Some(store);
+                    return;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+        panic!("the store does not open again");
+    }
+
+    /// The path of the SQLite file, for raw connections of a test.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.config.sqlite_path()
+    }
+
+    /// Prepares every statement on this engine and answers those that fail, with the reason.
+    pub async fn prepare_all(&self, statements: &[&'static Sql]) -> Vec<String> {
+        prepare_all(&self.config, self.engine(), statements).await.expect("the database answers")
+    }
+}
+
+async fn prepare_all(config: &Config, engine: Engine, statements: &[&'static Sql]) -> Result<Vec<String>, StoreError> {
+    let mut failed = Vec::new();
+    if engine == Engine::Sqlite {
+        let connection = crate::sqlite::connect(&config.sqlite_path(), true, None)?;
+        for sql in statements {
+            if let Err(error) = connection.prepare(sql.text(engine)) {
+                failed.push(format!("{}: {error}", sql.text(engine)));
+            }
+        }
+        return Ok(failed);
+    }
+    let url = config.database_url.clone().unwrap_or_default();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.map_err(StoreError::postgres)?;
+    let task = tokio::spawn(connection);
+    for sql in statements {
+        if let Err(error) = client.prepare(sql.text(engine)).await {
+            failed.push(format!("{}: {}", sql.text(engine), error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)));
+        }
+    }
+    task.abort();
+    Ok(failed)
+}
+
+impl Drop for TestStore {
+    fn drop(&mut self) {
+        self.store = None;
+        let _ = std::fs::remove_dir_all(&self.config.folder);
+        if let Some((server, name)) = self.database.take() {
+            // A thread of its own: the test's runtime may be ending.
+            let dropped = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(admin(&server, &format!("drop database if exists {name} with (force)")));
+                }
+            });
+            let _ = dropped.join();
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A unit of work and what may be done inside it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use kernel::{Caller, Clock, Entropy, Id, RawId, Timestamp};
+
+use crate::value::{Bound, RowOf, check};
+use crate::{Engine, P, Row, Sql, StoreError};
+
+/// The future of a unit of work, as its closure returns it: `Box::pin(async move { … })`.
+pub type Unit<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// Turns a row into a value.
+pub type Map<T> = fn(&Row<'_>) -> Result<T, StoreError>;
+
+/// What can be read inside a unit of work ([`Tx`]) and outside of one ([`Read`](crate::Read)) alike.
+pub trait Reads: Send {
+    /// Which engine answers, for the few places where that matters.
+    fn engine(&self) -> Engine;
+
+    /// The instant of this unit or read.
+    fn now(&self) -> Timestamp;
+
+    /// The first row of the answer, if there is one.
+    fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> impl Future<Output = Result<Option<T>, StoreError>> + Send;
+
+    /// All rows of the answer; the statement bounds them by `limit`.
+    fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+
+    /// The horizon of visibility: every row of an append-only table whose `xid` column is below it is visible from now on
+    /// and none will appear below it any more. On SQLite, where order of commit is order of writing, that is everything.
+    fn horizon(&mut self) -> impl Future<Output = Result<i64, StoreError>> + Send {
+        async { Ok(self.row(&HORIZON, &[], |row| row.get(0)).await?.unwrap_or(i64::MAX)) }
+    }
+
+    /// The database's own clock, which several processes share: for leases only.
+    fn database_now(&mut self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
+        async {
+            match self.engine() {
+                Engine::Sqlite => Ok(self.now()),
+                Engine::Postgres => Ok(self.row(&DATABASE_NOW, &[], |row| row.time(0)).await?.unwrap_or_default()),
+            }
+        }
+    }
+}
+
+static HORIZON: Sql = Sql::per_engine("select 9223372036854775807", "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint");
+static DATABASE_NOW: Sql = Sql::per_engine("select 0", "select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
+static ADVISORY_LOCK: Sql = Sql::new("select pg_advisory_xact_lock($1)");
+
+/// One unit of work. Verbs take `&mut Tx` and can neither begin nor commit; what the closure that got it returns decides.
+pub struct Tx {
+    pub(crate) on: On,
+    pub(crate) now: Timestamp,
+    pub(crate) caller: Caller,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Entropy,
+    pub(crate) hooks: Vec<Box<dyn FnOnce() + Send>>,
+    /// A statement failed: nothing of this unit may be kept, on either engine.
+    pub(crate) poisoned: bool,
+    /// PostgreSQL asked to run the unit again (40001, 40P01).
+    pub(crate) collided: bool,
+}
+
+pub(crate) enum On {
+    Sqlite(rusqlite::Connection),
+    Postgres(deadpool_postgres::Object),
+}
+
+impl Tx {
+    pub(crate) fn new(on: On, caller: Caller, clock: &Clock, entropy: &Entropy) -> Self {
+        Self { on, now: clock.now(), caller, clock: clock.clone(), entropy: entropy.clone(), hooks: Vec::new(), poisoned: false, collided: false }
+    }
+
+    /// The one instant of this unit.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Who asked for this unit.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Where this unit takes random bytes from.
+    pub fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    /// A new identifier; later ones sort later.
+    pub fn new_id<I: Id>(&mut self) -> I {
+        I::from_raw(RawId::generate(self.now, &self.entropy))
+    }
+
+    /// Runs `hook` after the commit that covers this unit, and not at all if it is not committed: for what is kept in memory.
+    pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        self.hooks.push(Box::new(hook));
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    pub async fn execute(&mut self, sql: &'static Sql, params: &[P<'_>]) -> Result<u64, StoreError> {
+        check(params)?;
+        let done = match &self.on {
+            On::Sqlite(connection) => sqlite_execute(connection, sql, params),
+            On::Postgres(client) => pg::execute(client, sql, params).await,
+        };
+        done.map_err(|failure| self.poison(failure))
+    }
+
+    /// Runs one statement for many rows (at most 500 are one bounded step on SQLite; on PostgreSQL they share the wire) and
+    /// says how many rows changed in all.
+    pub async fn execute_many(&mut self, sql: &'static Sql, rows: &[Vec<P<'_>>]) -> Result<u64, StoreError> {
+        for row in rows {
+            check(row)?;
+        }
+        let done = match &self.on {
+            On::Sqlite(connection) => rows.iter().try_fold(0, |sum, row| sqlite_execute(connection, sql, row).map(|n| sum + n)),
+            On::Postgres(client) => pg::execute_many(client, sql, rows).await,
+        };
+        done.map_err(|failure| self.poison(failure))
+    }
+
+    /// Makes units that name the same parent run one after the other until they commit; take several in the order of their
+    /// keys. On SQLite they do so anyway.
+    pub async fn lock(&mut self, kind: &'static str, key: &str) -> Result<(), StoreError> {
+        if self.engine() == Engine::Postgres {
+            let number = lock_number(kind, key);
+            self.row(&ADVISORY_LOCK, &[P::Int(number)], |_| Ok(())).await?;
+        }
+        Ok(())
+    }
+
+    fn poison(&mut self, failure: Failure) -> StoreError {
+        self.poisoned = true;
+        self.collided |= failure.collided;
+        failure.error
+    }
+
+    /// What the outcome of the unit's closure means once every statement is accounted for.
+    pub(crate) fn verdict<T, E: From<StoreError>>(&self, result: Result<T, E>) -> Result<T, E> {
+        match result {
+            Ok(_) if self.poisoned => Err(E::from(StoreError::Poisoned)),
+            other => other,
+        }
+    }
+}
+
+impl Reads for Tx {
+    fn engine(&self) -> Engine {
+        match self.on {
+            On::Sqlite(_) => Engine::Sqlite,
+            On::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    async fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, StoreError> {
+        check(params)?;
+        let done = match &self.on {
+            On::Sqlite(connection) => sqlite_row(connection, sql, params, map),
+            On::Postgres(client) => pg::rows(client, sql, params, map).await.map(|rows| rows.into_iter().next()),
+        };
+        done.map_err(|failure| self.poison(failure))
+    }
+
+    async fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, StoreError> {
+        check(params)?;
+        let done = match &self.on {
+            On::Sqlite(connection) => sqlite_rows(connection, sql, params, map),
+            On::Postgres(client) => pg::rows(client, sql, params, map).await,
+        };
+        done.map_err(|failure| self.poison(failure))
+    }
+}
+
+/// A statement that failed, and whether running the whole unit again may help.
+pub(crate) struct Failure {
+    pub(crate) error: StoreError,
+    pub(crate) collided: bool,
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { error: StoreError::sqlite(error), collided: false }
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let collided = error.code().is_some_and(|state| matches!(state.code(), "40001" | "40P01"));
+        Self { error: StoreError::postgres(error), collided }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, collided: false }
+    }
+}
+
+fn sqlite_execute(connection: &rusqlite::Connection, sql: &'static Sql, params: &[P<'_>]) -> Result<u64, Failure> {
+    let mut statement = connection.prepare_cached(sql.text(Engine::Sqlite))?;
+    // A statement that answers rows (returning, select) may be executed for its effect alone.
+    if statement.column_count() > 0 {
+        let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Bound)))?;
+        let mut count = 0;
+        while rows.next()?.is_some() {
+            count += 1;
+        }
+        return Ok(count);
+    }
+    Ok(statement.execute(rusqlite::params_from_iter(params.iter().map(Bound)))? as u64)
+}
+
+pub(crate) fn sqlite_row<T>(connection: &rusqlite::Connection, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, Failure> {
+    let mut statement = connection.prepare_cached(sql.text(Engine::Sqlite))?;
+    let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Bound)))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let value = map(&Row(RowOf::Sqlite(row)))?;
+    // Runs the statement to its end: an `insert … returning` that is reset half-way would keep only part of its effect.
+    while rows.next()?.is_some() {}
+    Ok(Some(value))
+}
+
+pub(crate) fn sqlite_rows<T>(connection: &rusqlite::Connection, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, Failure> {
+    let mut statement = connection.prepare_cached(sql.text(Engine::Sqlite))?;
+    let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Bound)))?;
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        values.push(map(&Row(RowOf::Sqlite(row)))?);
+    }
+    Ok(values)
+}
+
+/// What a PostgreSQL connection is asked, inside and outside of units.
+pub(crate) mod pg {
+    use super::{Bound, Engine, Failure, Map, P, Row, RowOf, Sql};
+    use deadpool_postgres::ClientWrapper;
+    use futures_util::TryStreamExt;
+    use futures_util::stream::{FuturesOrdered, StreamExt};
+
+    pub(crate) async fn execute(client: &ClientWrapper, sql: &'static Sql, params: &[P<'_>]) -> Result<u64, Failure> {
+        let statement = client.prepare_cached(sql.text(Engine::Postgres)).await?;
+        Ok(client.execute_raw(&statement, params.iter().map(Bound)).await?)
+    }
+
+    pub(crate) async fn execute_many(client: &ClientWrapper, sql: &'static Sql, rows: &[Vec<P<'_>>]) -> Result<u64, Failure> {
+        let statement = client.prepare_cached(sql.text(Engine::Postgres)).await?;
+        let mut changed = 0;
+        for chunk in rows.chunks(500) {
+            let mut answers: FuturesOrdered<_> = chunk.iter().map(|row| client.execute_raw(&statement, row.iter().map(Bound))).collect();
+            while let Some(answer) = answers.next().await {
+                changed += answer?;
+            }
+        }
+        Ok(changed)
+    }
+
+    pub(crate) async fn rows<T>(client: &ClientWrapper, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, Failure> {
+        let statement = client.prepare_cached(sql.text(Engine::Postgres)).await?;
+        let stream = client.query_raw(&statement, params.iter().map(Bound)).await?;
+        let mut stream = std::pin::pin!(stream);
+        let mut values = Vec::new();
+        while let Some(row) = stream.try_next().await? {
+            values.push(map(&Row(RowOf::Postgres(&row)))?);
+        }
+        Ok(values)
+    }
+}
+
+/// FNV-1a over both words: a 64-bit key for an advisory lock; two keys that meet only wait for each other.
+fn lock_number(kind: &str, key: &str) -> i64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    for byte in kind.bytes().chain([0]).chain(key.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    }
+    hash.cast_signed()
+}
