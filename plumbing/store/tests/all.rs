@@ -1,0 +1,4 @@
+//! What a `Tx` promises, sentence by sentence, on both engines, and the hazards behind each rule.
+
+#[path = "all/promises.rs"]
+mod promises;
