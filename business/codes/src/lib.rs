@@ -12,8 +12,12 @@ mod destination;
 mod permutation;
 mod public_code;
 pub mod scan;
+mod symbol;
 
 pub use code::{BatchId, Closed, Code, CodeState, Opens, Recording, RecordingChoice, Resolved, StepError};
 pub use destination::{Destination, RequestId, TargetError, TargetUrl, Thing, URL_BYTES_MAX};
 pub use permutation::{CODES_MAX, Permutation};
 pub use public_code::{LENGTH, NotACode, PublicCode};
+pub use symbol::{
+    Background, Colour, Level, MODULE_MAX, QUIET_ZONE_MAX, SIDE_MAX, Size, Style, Symbol, SymbolError, symbol_for_text, text_of_code,
+};
