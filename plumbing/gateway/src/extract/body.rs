@@ -1,0 +1,77 @@
+//! Bodies: read once, never longer than the route allows, their SHA-256 noted for the idempotency record.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sha2::{Digest, Sha256};
+
+use crate::Problem;
+use crate::call::{Entry, media_type};
+
+/// How long a body may be where a route says nothing else: 64 KiB.
+pub const BODY_MAX: usize = 64 * 1024;
+/// The most that a route may ask for: 2 MiB.
+const ROUTE_MAX: usize = 2 * 1024 * 1024;
+
+/// How many bytes the body of a route may have.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(usize);
+
+/// Lets the bodies of a route have up to `bytes` (at most 2 MiB): `routes!(upload).layer(gateway::body_limit(1 << 20))`.
+pub fn body_limit(bytes: usize) -> Extension<BodyLimit> {
+    Extension(BodyLimit(bytes.min(ROUTE_MAX)))
+}
+
+/// A body as it came, for uploads and signed messages.
+#[derive(Debug, Clone)]
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request).await.map(Self)
+    }
+}
+
+/// Reads the whole body within the route's limit. One that says beforehand that it is too long is refused unread.
+pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
+    let limit = request.extensions().get::<BodyLimit>().map_or(BODY_MAX, |limit| limit.0);
+    let entry = request.extensions().get::<Arc<Entry>>().cloned();
+    // A form may carry its idempotency key in a hidden field.
+    let may_be_recorded = request.headers().contains_key("idempotency-key")
+        || request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| media_type(kind) == "application/x-www-form-urlencoded");
+    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|said| said > limit as u64) {
+        return Err(too_large(limit));
+    }
+    let bytes = match Limited::new(request.into_body(), limit).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if is_too_long(error.as_ref()) => return Err(too_large(limit)),
+        Err(_) => return Err(Problem::new(StatusCode::BAD_REQUEST, "body_incomplete").with_detail("the body ended before it was complete")),
+    };
+    if may_be_recorded && let Some(entry) = entry {
+        let _ = entry.body.set(Sha256::digest(&bytes).into());
+    }
+    Ok(bytes)
+}
+
+fn is_too_long(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large").with_detail(format!("the body may have at most {limit} bytes"))
+}
