@@ -139,7 +139,14 @@ mod tests {
     fn a_foreign_or_broken_id_is_refused() {
         let good = "thing_0198c2f6a1b27cc08a6f3d2e1f00ab12";
         assert!(good.parse::<ThingId>().is_ok());
-        for bad in ["", "thing_", "card_0198c2f6a1b27cc08a6f3d2e1f00ab12", &good.to_uppercase(), &good[..37], "thing_+198c2f6a1b27cc08a6f3d2e1f00ab12"] {
+        for bad in [
+            "",
+            "thing_",
+            "card_0198c2f6a1b27cc08a6f3d2e1f00ab12",
+            &good.to_uppercase(),
+            &good[..37],
+            "thing_+198c2f6a1b27cc08a6f3d2e1f00ab12",
+        ] {
             assert!(bad.parse::<ThingId>().is_err(), "{bad}");
         }
     }

@@ -10,9 +10,32 @@ pub struct Currency([u8; 3]);
 
 /// Currencies whose minor unit is not a hundredth (ISO 4217, list one), with their exponents.
 const EXPONENTS: &[(&[u8; 3], u32)] = &[
-    (b"BIF", 0), (b"CLP", 0), (b"DJF", 0), (b"GNF", 0), (b"ISK", 0), (b"JPY", 0), (b"KMF", 0), (b"KRW", 0), (b"PYG", 0),
-    (b"RWF", 0), (b"UGX", 0), (b"UYI", 0), (b"VND", 0), (b"VUV", 0), (b"XAF", 0), (b"XOF", 0), (b"XPF", 0), (b"BHD", 3),
-    (b"IQD", 3), (b"JOD", 3), (b"KWD", 3), (b"LYD", 3), (b"OMR", 3), (b"TND", 3), (b"CLF", 4), (b"UYW", 4),
+    (b"BIF", 0),
+    (b"CLP", 0),
+    (b"DJF", 0),
+    (b"GNF", 0),
+    (b"ISK", 0),
+    (b"JPY", 0),
+    (b"KMF", 0),
+    (b"KRW", 0),
+    (b"PYG", 0),
+    (b"RWF", 0),
+    (b"UGX", 0),
+    (b"UYI", 0),
+    (b"VND", 0),
+    (b"VUV", 0),
+    (b"XAF", 0),
+    (b"XOF", 0),
+    (b"XPF", 0),
+    (b"BHD", 3),
+    (b"IQD", 3),
+    (b"JOD", 3),
+    (b"KWD", 3),
+    (b"LYD", 3),
+    (b"OMR", 3),
+    (b"TND", 3),
+    (b"CLF", 4),
+    (b"UYW", 4),
 ];
 
 impl Currency {
@@ -140,7 +163,10 @@ impl Money {
         for &i in order.iter().take(left) {
             parts[i] += 1;
         }
-        parts.into_iter().map(|part| i64::try_from(part * sign).map(|part| Self::new(part, self.currency)).map_err(|_| MoneyError::Overflow)).collect()
+        parts
+            .into_iter()
+            .map(|part| i64::try_from(part * sign).map(|part| Self::new(part, self.currency)).map_err(|_| MoneyError::Overflow))
+            .collect()
     }
 }
 

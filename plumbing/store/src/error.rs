@@ -106,7 +106,9 @@ impl StoreError {
             "57014" => Self::TooSlow,
             "55P03" | "25P03" => Self::Busy,
             code if code.starts_with("53") => Self::not_committed("the database server is out of space, memory or connections"),
-            code if code.starts_with("57P") || code.starts_with("08") => Self::not_committed("the database server is shutting down or unreachable"),
+            code if code.starts_with("57P") || code.starts_with("08") => {
+                Self::not_committed("the database server is shutting down or unreachable")
+            }
             code if code.starts_with("23") => Self::Constraint { source: Box::new(error) },
             _ => Self::Driver { source: Box::new(error) },
         }

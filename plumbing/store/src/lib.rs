@@ -16,6 +16,7 @@
 //!
 //! Deliberately knows no business word and no HTTP.
 
+pub mod backup;
 mod error;
 mod migrate;
 mod postgres;
@@ -29,10 +30,10 @@ mod value;
 mod vault;
 
 pub use error::StoreError;
+pub use kernel::{P, Param};
 pub use migrate::{Migration, migrations};
 pub use statement::Sql;
 pub use store::{Config, Engine, OnFatal, Read, Store, lock_folder};
 pub use tx::{Map, Reads, Tx, Unit};
-pub use kernel::{P, Param};
 pub use value::{Column, Index, Row};
 pub use vault::{Vault, key_file};

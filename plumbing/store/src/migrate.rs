@@ -90,7 +90,8 @@ fn words(text: &str, replacements: &[(&str, &str)]) -> String {
             word.push(c);
             continue;
         }
-        let replaced = replacements.iter().find(|(from, _)| !in_quotes && word.eq_ignore_ascii_case(from)).map_or(word.as_str(), |(_, to)| to);
+        let replaced =
+            replacements.iter().find(|(from, _)| !in_quotes && word.eq_ignore_ascii_case(from)).map_or(word.as_str(), |(_, to)| to);
         out.push_str(replaced);
         word.clear();
         in_quotes ^= c == '\'';
@@ -100,7 +101,8 @@ fn words(text: &str, replacements: &[(&str, &str)]) -> String {
     out
 }
 
-const TABLE: &str = "create table if not exists schema_migrations (name text primary key, checksum text not null, applied_at bigint not null)";
+const TABLE: &str =
+    "create table if not exists schema_migrations (name text primary key, checksum text not null, applied_at bigint not null)";
 
 /// What an installation has behind it: names and checksums, in order.
 type Applied = Vec<(String, String)>;
@@ -109,9 +111,13 @@ type Applied = Vec<(String, String)>;
 fn missing(applied: &Applied) -> Result<Vec<Migration>, StoreError> {
     for (name, checksum) in applied {
         match migrations().find(|m| m.name == name) {
-            None => tracing::warn!(name, "a newer release has migrated this database; going on, as every release runs on the next one's schema"),
+            None => {
+                tracing::warn!(name, "a newer release has migrated this database; going on, as every release runs on the next one's schema")
+            }
             Some(known) if known.checksum() != *checksum => {
-                return Err(StoreError::setup(format!("the migration {name} was changed after it ran: run the release that made this database")));
+                return Err(StoreError::setup(format!(
+                    "the migration {name} was changed after it ran: run the release that made this database"
+                )));
             }
             Some(_) => {}
         }
@@ -187,7 +193,11 @@ mod tests {
         let migration = Migration { name: "0000_test.sql", text };
         let sqlite = migration.statements(Engine::Sqlite);
         assert_eq!(sqlite.len(), 3);
-        assert!(sqlite[0].contains("size integer not null") && sqlite[0].contains("default 1") && sqlite[0].ends_with("strict;"), "{}", sqlite[0]);
+        assert!(
+            sqlite[0].contains("size integer not null") && sqlite[0].contains("default 1") && sqlite[0].ends_with("strict;"),
+            "{}",
+            sqlite[0]
+        );
         assert!(sqlite[1].ends_with("end;"));
         let postgres = migration.statements(Engine::Postgres);
         assert_eq!(postgres.len(), 2);

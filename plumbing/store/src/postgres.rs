@@ -31,8 +31,9 @@ pub(crate) struct Postgres {
 
 /// What a connection needs, from the URL and an optional file of certificate authorities.
 pub(crate) fn pool(url: &str, authorities_pem: Option<&[u8]>, size: usize) -> Result<Pool, StoreError> {
-    let mut config: tokio_postgres::Config =
-        url.parse().map_err(|e| StoreError::setup(format!("the database URL cannot be read ({e}): write postgres://user:password@host:port/name")))?;
+    let mut config: tokio_postgres::Config = url
+        .parse()
+        .map_err(|e| StoreError::setup(format!("the database URL cannot be read ({e}): write postgres://user:password@host:port/name")))?;
     let is_local = config.get_hosts().iter().all(|host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
         Host::Unix(_) => true,
@@ -56,7 +57,11 @@ pub(crate) fn pool(url: &str, authorities_pem: Option<&[u8]>, size: usize) -> Re
         .map_err(|e| StoreError::setup(e.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let manager = Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = Manager::from_config(
+        config,
+        tokio_postgres_rustls::MakeRustlsConnect::new(tls),
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
     let timeout = Some(Duration::from_secs(10));
     Pool::builder(manager)
         .max_size(size)
@@ -128,7 +133,9 @@ impl Postgres {
                     }
                     return Ok(value);
                 }
-                Err(error) if error.code().is_some_and(|s| matches!(s.code(), "40001" | "40P01")) && run < RUNS_MAX => pause(run, entropy).await,
+                Err(error) if error.code().is_some_and(|s| matches!(s.code(), "40001" | "40P01")) && run < RUNS_MAX => {
+                    pause(run, entropy).await
+                }
                 // The server refused the commit: it did not happen.
                 Err(error) if error.code().is_some_and(|s| !s.code().starts_with("57P") && !s.code().starts_with("08")) => {
                     return Err(E::from(StoreError::postgres(error)));

@@ -60,7 +60,9 @@ fn broken(path: &Path, error: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, ReadOnly};
     let advice = match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) => "is damaged: keep a copy of it, then `tessera restore` the newest backup",
-        Some(CannotOpen | PermissionDenied | ReadOnly) => "cannot be opened for writing: check that it and its folder belong to the user that runs tessera",
+        Some(CannotOpen | PermissionDenied | ReadOnly) => {
+            "cannot be opened for writing: check that it and its folder belong to the user that runs tessera"
+        }
         _ => return StoreError::sqlite(error),
     };
     StoreError::setup(format!("the database {} {advice} ({error})", path.display()))

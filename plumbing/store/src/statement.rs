@@ -74,6 +74,9 @@ mod tests {
 
     #[test]
     fn numbered_parameters_are_rewritten_for_sqlite_but_not_in_quotes() {
-        assert_eq!(numbered("update t set a = $2, b = '$3 is ''mine''' where id = $1"), "update t set a = ?2, b = '$3 is ''mine''' where id = ?1");
+        assert_eq!(
+            numbered("update t set a = $2, b = '$3 is ''mine''' where id = $1"),
+            "update t set a = ?2, b = '$3 is ''mine''' where id = ?1"
+        );
     }
 }

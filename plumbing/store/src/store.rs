@@ -119,7 +119,10 @@ impl Store {
                 let writer = sqlite::connect(&path, false, config.vfs.as_deref())?;
                 let mode: String = writer.query_row("pragma journal_mode = wal", [], |row| row.get(0)).map_err(StoreError::sqlite)?;
                 if mode != "wal" {
-                    return Err(StoreError::setup(format!("the folder {} cannot hold a write-ahead log: use a local disk", config.folder.display())));
+                    return Err(StoreError::setup(format!(
+                        "the folder {} cannot hold a write-ahead log: use a local disk",
+                        config.folder.display()
+                    )));
                 }
                 writer.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).map_err(StoreError::sqlite)?;
                 let run = migrate::sqlite(&writer, now)?;
@@ -137,9 +140,12 @@ impl Store {
                 let postgres = Postgres::start(url, config.authorities_pem.as_deref())?;
                 let pool = crate::postgres::pool(url, config.authorities_pem.as_deref(), 1)?;
                 let client = pool.get().await.map_err(|error| {
-                    StoreError::setup(format!("the database server cannot be used: {error}. Check the URL in --database and that the server runs"))
+                    StoreError::setup(format!(
+                        "the database server cannot be used: {error}. Check the URL in --database and that the server runs"
+                    ))
                 })?;
-                let version = client.query_one("select current_setting('server_version_num')::bigint", &[]).await.map_err(StoreError::postgres)?;
+                let version =
+                    client.query_one("select current_setting('server_version_num')::bigint", &[]).await.map_err(StoreError::postgres)?;
                 if version.get::<_, i64>(0) < 140_000 {
                     return Err(StoreError::setup("PostgreSQL 14 or newer is needed"));
                 }

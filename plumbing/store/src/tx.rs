@@ -23,10 +23,20 @@ pub trait Reads: Send {
     fn now(&self) -> Timestamp;
 
     /// The first row of the answer, if there is one.
-    fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> impl Future<Output = Result<Option<T>, StoreError>> + Send;
+    fn row<T: Send + 'static>(
+        &mut self,
+        sql: &'static Sql,
+        params: &[P<'_>],
+        map: Map<T>,
+    ) -> impl Future<Output = Result<Option<T>, StoreError>> + Send;
 
     /// All rows of the answer; the statement bounds them by `limit`.
-    fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+    fn rows<T: Send + 'static>(
+        &mut self,
+        sql: &'static Sql,
+        params: &[P<'_>],
+        map: Map<T>,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
 
     /// The horizon of visibility: every row of an append-only table whose `xid` column is below it is visible from now on
     /// and none will appear below it any more. On SQLite, where order of commit is order of writing, that is everything.
@@ -70,7 +80,16 @@ pub(crate) enum On {
 
 impl Tx {
     pub(crate) fn new(on: On, caller: Caller, clock: &Clock, entropy: &Entropy) -> Self {
-        Self { on, now: clock.now(), caller, clock: clock.clone(), entropy: entropy.clone(), hooks: Vec::new(), poisoned: false, collided: false }
+        Self {
+            on,
+            now: clock.now(),
+            caller,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            hooks: Vec::new(),
+            poisoned: false,
+            collided: false,
+        }
     }
 
     /// The one instant of this unit.
@@ -216,7 +235,12 @@ fn sqlite_execute(connection: &rusqlite::Connection, sql: &'static Sql, params: 
     Ok(statement.execute(rusqlite::params_from_iter(params.iter().map(Bound)))? as u64)
 }
 
-pub(crate) fn sqlite_row<T>(connection: &rusqlite::Connection, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, Failure> {
+pub(crate) fn sqlite_row<T>(
+    connection: &rusqlite::Connection,
+    sql: &'static Sql,
+    params: &[P<'_>],
+    map: Map<T>,
+) -> Result<Option<T>, Failure> {
     let mut statement = connection.prepare_cached(sql.text(Engine::Sqlite))?;
     let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Bound)))?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -226,7 +250,12 @@ pub(crate) fn sqlite_row<T>(connection: &rusqlite::Connection, sql: &'static Sql
     Ok(Some(value))
 }
 
-pub(crate) fn sqlite_rows<T>(connection: &rusqlite::Connection, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, Failure> {
+pub(crate) fn sqlite_rows<T>(
+    connection: &rusqlite::Connection,
+    sql: &'static Sql,
+    params: &[P<'_>],
+    map: Map<T>,
+) -> Result<Vec<T>, Failure> {
     let mut statement = connection.prepare_cached(sql.text(Engine::Sqlite))?;
     let mut rows = statement.query(rusqlite::params_from_iter(params.iter().map(Bound)))?;
     let mut values = Vec::new();

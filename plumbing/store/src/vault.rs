@@ -58,7 +58,8 @@ pub fn key_file(path: &Path, entropy: &Entropy) -> Result<[u8; 32], StoreError> 
     use std::os::unix::fs::OpenOptionsExt as _;
     let refused = |what: &str| StoreError::setup(format!("the key file {} {what}", path.display()));
     match std::fs::read_to_string(path) {
-        Ok(text) => decode(text.trim()).ok_or_else(|| refused("must hold 64 hexadecimal digits: put the right one back, or what was sealed with it is lost")),
+        Ok(text) => decode(text.trim())
+            .ok_or_else(|| refused("must hold 64 hexadecimal digits: put the right one back, or what was sealed with it is lost")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key = entropy.bytes::<32>();
             let text: String = key.iter().map(|byte| format!("{byte:02x}")).chain(["\n".into()]).collect();

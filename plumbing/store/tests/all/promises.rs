@@ -29,7 +29,9 @@ async fn number(store: &Store, id: &str) -> Option<i64> {
 }
 
 async fn insert(store: &Store, id: &str, number: i64) -> Result<u64, StoreError> {
-    store.write(&SYSTEM, (id.to_owned(), number), |tx, (id, number)| Box::pin(async move { tx.execute(&INSERT, params![id, number]).await })).await
+    store
+        .write(&SYSTEM, (id.to_owned(), number), |tx, (id, number)| Box::pin(async move { tx.execute(&INSERT, params![id, number]).await }))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +232,11 @@ async fn every_type_comes_back_as_it_went_in_and_null_stays_null() {
         .await;
     assert_eq!(row.unwrap(), Some(("ünï".to_owned(), i64::MIN, true, Some(b"\0\xFF".to_vec()))));
     let empty = store
-        .write(&SYSTEM, (), |tx, ()| Box::pin(async move { tx.row(&WHOLE, params!["x", 1_i64, false, None::<Vec<u8>>], |row| row.get::<Option<Vec<u8>>>("body")).await }))
+        .write(&SYSTEM, (), |tx, ()| {
+            Box::pin(
+                async move { tx.row(&WHOLE, params!["x", 1_i64, false, None::<Vec<u8>>], |row| row.get::<Option<Vec<u8>>>("body")).await },
+            )
+        })
         .await;
     assert_eq!(empty.unwrap(), Some(None));
 }
