@@ -89,7 +89,7 @@ impl Proxies {
         Self(blocks.into_iter().collect())
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
         self.0.iter().any(|block| block.holds(address))
     }
 
@@ -102,7 +102,7 @@ impl Proxies {
             host: headers.get(header::HOST).cloned(),
             is_forwarded: false,
         };
-        if self.0.is_empty() || !self.trusts(origin.address) {
+        if self.0.is_empty() || !self.holds(origin.address) {
             return origin;
         }
         origin.is_forwarded = true;
@@ -110,7 +110,7 @@ impl Proxies {
         for hop in hops.collect::<Vec<_>>().into_iter().rev() {
             let Some(address) = hop_address(hop.trim()) else { break };
             origin.address = address;
-            if !self.trusts(address) {
+            if !self.holds(address) {
                 break;
             }
         }
