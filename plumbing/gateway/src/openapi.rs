@@ -1,12 +1,23 @@
 //! OpenAPI: the answers that every address may give, who may ask, the document and its page.
 
+mod conform;
+mod reference;
+
 use std::collections::BTreeMap;
 
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::{HeaderValue, header};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, PartialSchema};
 
-use crate::{FieldView, ProblemView};
+use crate::{FieldView, Problem, ProblemView};
+
+pub use conform::check;
+pub use reference::page as reference_page;
 
 /// The problems that any address may answer with: `responses((status = 200, body = CardView), gateway::openapi::ErrorResponses)`.
 pub struct ErrorResponses;
@@ -29,7 +40,7 @@ const PROBLEMS: &[(&str, &str)] = &[
 ];
 
 impl IntoResponses for ErrorResponses {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         PROBLEMS
             .iter()
             .map(|(status, description)| {
@@ -56,4 +67,34 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
         HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tsk_…").description(Some("An API key of a workspace.")).build();
     components.add_security_scheme("key", SecurityScheme::Http(key));
     document
+}
+
+/// The document completed and written as JSON, indented and with a stable order, fit for a snapshot.
+pub fn to_json(document: OpenApi) -> Result<String, Problem> {
+    let value = serde_json::to_value(complete(document)).map_err(Problem::internal)?;
+    serde_json::to_string_pretty(&value).map_err(Problem::internal)
+}
+
+/// `/openapi.json` and `/docs`: the document for programs and as a page for people, both made once.
+pub fn openapi_routes(document: OpenApi) -> Router {
+    let json = to_json(document).unwrap_or_else(|_| "{}".to_owned());
+    let html = reference_page(&serde_json::from_str(&json).unwrap_or_default());
+    let (json, html) = (Bytes::from(json), Bytes::from(html));
+    Router::new()
+        .route("/openapi.json", get(move || async move { file("application/json", json) }))
+        .route("/docs", get(move || async move { with_policy(file("text/html; charset=utf-8", html)) }))
+}
+
+fn file(kind: &'static str, bytes: Bytes) -> Response {
+    let mut response = bytes.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The reference loads and sends nothing at all.
+fn with_policy(mut response: Response) -> Response {
+    const NOTHING: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NOTHING));
+    response
 }
