@@ -11,10 +11,10 @@ macro_rules! params {
     ($($value:expr),+ $(,)?) => { &[$($crate::Param::p(&$value)),+] as &[$crate::P<'_>] };
 }
 
-/// The same as an owned row, for [`Tx::execute_many`](crate::Tx::execute_many).
+/// The same as a row that owns its values, for [`Tx::execute_many`](crate::Tx::execute_many).
 #[macro_export]
 macro_rules! row_params {
-    ($($value:expr),+ $(,)?) => { vec![$($crate::Param::p(&$value)),+] };
+    ($($value:expr),+ $(,)?) => { vec![$($crate::Param::p(&$value).into_owned()),+] };
 }
 
 /// One row of an answer.

@@ -1,0 +1,59 @@
+//! Load generators and benchmarks. `bench/run NAME` builds and calls this; each prints a table and, last, one JSON object.
+
+mod store_bench;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A benchmark's options, as `bench/run` hands them over.
+pub(crate) struct Options {
+    /// Ends within a minute.
+    pub(crate) quick: bool,
+    words: Vec<String>,
+}
+
+impl Options {
+    /// The value after `--name`, as a number.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.text(name).and_then(|value| value.parse().ok())
+    }
+
+    /// The value after `--name`.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let at = self.words.iter().position(|word| word == name)?;
+        self.words.get(at + 1).map(String::as_str)
+    }
+
+    /// Whether `--name` is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.words.iter().any(|word| word == name)
+    }
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = words.split_first() else {
+        eprintln!("name a benchmark; bench/run alone lists them");
+        return ExitCode::from(2);
+    };
+    let options = Options { quick: rest.iter().any(|word| word == "--quick"), words: rest.to_vec() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+    let figures = runtime.block_on(async {
+        match name.as_str() {
+            "store" => Ok(store_bench::run(&options).await),
+            other => Err(format!("no benchmark is called {other}")),
+        }
+    });
+    match figures {
+        Ok(figures) => {
+            println!("{figures}");
+            ExitCode::SUCCESS
+        }
+        Err(words) => {
+            eprintln!("{words}");
+            ExitCode::FAILURE
+        }
+    }
+}
