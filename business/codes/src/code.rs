@@ -3,6 +3,7 @@
 use kernel::{Timestamp, WorkspaceId};
 
 use crate::destination::{Destination, TargetUrl};
+use crate::label::{Name, Tags};
 use crate::public_code::PublicCode;
 
 kernel::id!(
@@ -158,9 +159,9 @@ pub struct Code {
     /// How far along it is, and where it leads.
     pub state: CodeState,
     /// What its owner calls it; may be empty.
-    pub name: String,
+    pub name: Name,
     /// Labels, sorted, lower case.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// From when it leads to the fallback, if ever.
     pub expires_at: Option<Timestamp>,
     /// Where scans go that find it paused, expired, used up, unbound or retired.

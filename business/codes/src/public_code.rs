@@ -62,6 +62,12 @@ const fn weighed() -> [[u8; 32]; LENGTH - 1] {
     table
 }
 
+/// The five bits of one letter, look-alikes included; nothing for a letter outside the alphabet.
+pub(crate) fn value(letter: u8) -> Option<u8> {
+    let value = VALUES[letter as usize];
+    (value != NONE).then_some(value)
+}
+
 /// A code as it is printed and scanned. Its number is the permuted counter, so neighbours in print are not neighbours here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicCode(u64);
