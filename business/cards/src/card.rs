@@ -328,7 +328,13 @@ pub(crate) mod tests {
 
     fn card() -> Card {
         let profile = Profile::parse(draft("Ada Lovelace")).unwrap();
-        Card::new(CardId::from_raw(RawId::from_bits(1)), WorkspaceId::from_raw(RawId::from_bits(2)), None, profile, Timestamp::from_seconds(10))
+        Card::new(
+            CardId::from_raw(RawId::from_bits(1)),
+            WorkspaceId::from_raw(RawId::from_bits(2)),
+            None,
+            profile,
+            Timestamp::from_seconds(10),
+        )
     }
 
     #[test]

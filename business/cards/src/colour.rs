@@ -15,7 +15,7 @@ pub struct Colour {
 /// The shades of one page in one scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shades {
-    /// Fills a button or a band: at least 3:1 against the page.
+    /// Fills a button or a band. Its edge is seen against the page; what it is, its label says.
     pub fill: Colour,
     /// The same, deeper, for the far end of the band.
     pub deep: Colour,
@@ -29,7 +29,10 @@ const WHITE: Colour = Colour { rgb: [255, 255, 255] };
 const BLACK: Colour = Colour { rgb: [0, 0, 0] };
 /// The darkest light surface, and the lightest dark one, that a page writes on; see `templates/card.css`.
 const LIGHT: Colour = Colour { rgb: [0xf2, 0xf3, 0xf6] };
-const DARK: Colour = Colour { rgb: [0x1a, 0x1f, 0x27] };
+const DARK: Colour = Colour { rgb: [0x22, 0x29, 0x32] };
+
+/// Enough for an edge to be seen, and so little that a light brand keeps its colour.
+const FILL_MIN: f64 = 1.25;
 
 impl Colour {
     /// The colour of a card that has none of its own.
@@ -62,7 +65,7 @@ impl Colour {
     }
 
     fn shades(self, page: Self, away: Self) -> Shades {
-        let fill = self.until(page, away, 3.0);
+        let fill = self.until(page, away, FILL_MIN);
         let on_fill = if contrast(fill, WHITE) >= 4.5 { WHITE } else { BLACK };
         // Away from the writing, so that what stands on the band reads at its far end too.
         let deep = fill.mixed(if on_fill == WHITE { BLACK } else { WHITE }, 0.28);
@@ -139,7 +142,7 @@ mod tests {
         fn whatever_the_brand_its_shades_are_readable(red: u8, green: u8, blue: u8) {
             let brand = Colour::rgb(red, green, blue);
             for (page, shades) in [(LIGHT, brand.on_light()), (DARK, brand.on_dark())] {
-                prop_assert!(contrast(shades.fill, page) >= 3.0);
+                prop_assert!(contrast(shades.fill, page) >= FILL_MIN);
                 prop_assert!(contrast(shades.fill, shades.on_fill) >= 4.5);
                 prop_assert!(contrast(shades.deep, shades.on_fill) >= 4.5);
                 prop_assert!(contrast(shades.ink, page) >= 4.5);

@@ -111,7 +111,11 @@ impl Phone {
         let digits = number.bytes().filter(u8::is_ascii_digit).count();
         let fits = text.len() <= 40
             && (3..=20).contains(&digits)
-            && number.strip_prefix('+').unwrap_or(number).chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '.' | '(' | ')' | '/'))
+            && number
+                .strip_prefix('+')
+                .unwrap_or(number)
+                .chars()
+                .all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '.' | '(' | ')' | '/'))
             && extension.is_none_or(|extension| (1..=8).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_digit()));
         fits.then_some(Self(text))
     }
@@ -119,6 +123,11 @@ impl Phone {
     /// As it is shown.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The number alone, without an extension.
+    pub fn dialled(&self) -> &str {
+        split_extension(&self.0).0
     }
 
     /// As a `tel:` address (RFC 3966).
@@ -159,7 +168,8 @@ impl Labelled<Phone> {
         let label = Label::of(draft.label.as_deref(), field, faults);
         let value = Phone::parse(&draft.value);
         if value.is_none() {
-            faults.push(FieldFault::new(format!("{field}.value"), "must be a telephone number such as +44 20 7946 0000 or +49 30 1234 x56"));
+            faults
+                .push(FieldFault::new(format!("{field}.value"), "must be a telephone number such as +44 20 7946 0000 or +49 30 1234 x56"));
         }
         Some(Self { label: label?, value: value? })
     }
@@ -320,8 +330,7 @@ mod tests {
         for good in ["ada@example.org", "a+b@sub.example.co.uk", "jürgen@müller.example"] {
             assert!(Email::parse(good).is_some(), "{good}");
         }
-        for bad in ["", "ada", "@example.org", "ada@", "ada@host", "a@b@example.org", "a b@example.org", "<a@b.example>", "a@b..example"]
-        {
+        for bad in ["", "ada", "@example.org", "ada@", "ada@host", "a@b@example.org", "a b@example.org", "<a@b.example>", "a@b..example"] {
             assert!(Email::parse(bad).is_none(), "{bad}");
         }
         assert!(Email::parse("a@b\n.example").is_none());
@@ -341,7 +350,9 @@ mod tests {
     fn a_link_is_http_without_credentials() {
         assert_eq!(WebAddress::parse("example.org/a").unwrap().as_str(), "https://example.org/a");
         assert_eq!(WebAddress::parse("example.org:8080").unwrap().as_str(), "https://example.org:8080/");
-        for bad in ["", "javascript:alert(1)", "data:text/html,x", "https://user:pw@example.org", "ftp://example.org", "https://", "nonsense"] {
+        for bad in
+            ["", "javascript:alert(1)", "data:text/html,x", "https://user:pw@example.org", "ftp://example.org", "https://", "nonsense"]
+        {
             assert_eq!(WebAddress::parse(bad), None, "{bad}");
         }
         let link = Link { title: None, url: WebAddress::parse("https://www.example.org/").unwrap() };

@@ -123,7 +123,9 @@ pub fn prepare(upload: &[u8]) -> Result<Photo, PhotoError> {
     let page = encode(&scaled(&square, page_side), 86)?;
     let vcard = [(512, 82), (512, 70), (384, 80), (384, 65), (256, 75), (256, 50), (128, 50)]
         .into_iter()
-        .find_map(|(side, quality)| encode(&scaled(&square, side.min(page_side)), quality).ok().filter(|jpeg| jpeg.len() <= VCARD_BYTES_MAX))
+        .find_map(|(side, quality)| {
+            encode(&scaled(&square, side.min(page_side)), quality).ok().filter(|jpeg| jpeg.len() <= VCARD_BYTES_MAX)
+        })
         .ok_or(PhotoError::Damaged)?;
     Ok(Photo { hash: PhotoHash::of(&page), page, vcard })
 }

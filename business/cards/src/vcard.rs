@@ -81,7 +81,8 @@ pub fn write(card: &Card, version: Version, photo: Option<&[u8]>, page_url: Opti
             Label::Work => ";TYPE=WORK",
             _ => "",
         };
-        let name = format!("ADR{}", if version == Version::V4 { kind.replace("HOME", "home").replace("WORK", "work") } else { kind.to_owned() });
+        let name =
+            format!("ADR{}", if version == Version::V4 { kind.replace("HOME", "home").replace("WORK", "work") } else { kind.to_owned() });
         let (street, city, region) = (part(&address.street), part(&address.city), part(&address.region));
         lines.put(&name, &format!(";;{street};{city};{region};{};{}", part(&address.postal_code), part(&address.country)));
     }
