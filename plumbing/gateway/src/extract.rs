@@ -89,11 +89,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let raw = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
-        let names: Vec<String> = raw.iter().map(|(name, _)| name.to_owned()).collect();
-        for (name, value) in raw.iter() {
+        // Where a parameter is not UTF-8 there are no raw ones, and axum's own extractor below names the one.
+        let raw = RawPathParams::from_request_parts(parts, state).await.ok();
+        let raw: Vec<(&str, &str)> = raw.iter().flatten().collect();
+        for (name, value) in &raw {
             refuse_nul(name, value)?;
         }
+        let names: Vec<String> = raw.iter().map(|(name, _)| (*name).to_owned()).collect();
         let only = if let [name] = names.as_slice() { name.as_str() } else { "" };
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),

@@ -1,0 +1,11 @@
+//! The gateway as callers meet it: a real store behind it, real sockets in front.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod all {
+    pub mod door;
+    pub mod idempotency;
+    pub mod server;
+    pub mod tls;
+    pub mod world;
+}
