@@ -1,0 +1,113 @@
+//! What follows a captured lead: its owner is told, and so are the workspace's webhooks.
+
+use std::sync::Arc;
+
+use kernel::{MemberId, WorkspaceId};
+use notifications::{Message, TemplateKey};
+use outbox::{Job, JobContext, JobError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::Tx;
+
+use crate::events::LeadCaptured;
+use crate::lead::{Lead, LeadId, Submission, SubmissionId};
+use crate::{LeadError, queries};
+
+/// The webhook event of a captured lead.
+pub const LEAD_CAPTURED_EVENT: &str = "lead.captured";
+
+/// Tells the owner and the webhooks of what was left. It carries identifiers; the details are loaded when it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellOwner {
+    /// The lead.
+    pub lead: LeadId,
+    /// What was left this time.
+    pub submission: SubmissionId,
+    /// Whose card or page it was; without, whoever looks after the lead is told.
+    pub owner: Option<MemberId>,
+}
+
+impl Job for TellOwner {
+    const NAME: &'static str = "leads.tell_owner";
+    const LANE: &'static str = "leads";
+    fn key(&self) -> String {
+        self.lead.to_string()
+    }
+}
+
+impl TellOwner {
+    /// What follows a captured lead; nothing when it looks like the work of a program.
+    pub fn after(fact: &LeadCaptured) -> Option<Self> {
+        (!fact.suspected_spam).then_some(Self { lead: fact.lead, submission: fact.submission, owner: fact.owner })
+    }
+}
+
+/// What the telling needs to know of the installation.
+#[derive(Debug, Clone)]
+pub struct TellDeps {
+    /// The address of a lead's page up to its identifier, for example `https://tessera.example/leads/`.
+    pub lead_page_url: Arc<str>,
+}
+
+/// Runs [`TellOwner`]: one unit, so that the mail and the webhooks are accepted once or not at all.
+pub async fn tell_owner(job: TellOwner, context: JobContext, deps: TellDeps) -> Result<(), JobError> {
+    let workspace = context.workspace();
+    context
+        .write((workspace, job, deps.lead_page_url), |tx, (workspace, job, page)| {
+            Box::pin(async move { tell(tx, workspace, &job, &page).await })
+        })
+        .await?;
+    Ok(())
+}
+
+/// Hands what was left to notifications, in the unit of the caller. A member who left is not told, a person who was erased
+/// meanwhile is not told of, and a second telling of one submission is none.
+pub async fn tell(tx: &mut Tx, workspace: WorkspaceId, job: &TellOwner, lead_page_url: &str) -> Result<(), LeadError> {
+    let Some(lead) = queries::find(tx, workspace, job.lead).await? else { return Ok(()) };
+    let Some(submission) = queries::submission(tx, workspace, job.submission).await? else { return Ok(()) };
+    if lead.erased_at.is_some() {
+        return Ok(());
+    }
+    // The submission's own identifier: a second telling of it is none, and receivers see it as the event's id.
+    let once = job.submission.to_string();
+    notifications::emit(tx, workspace, LEAD_CAPTURED_EVENT, payload(&lead, &submission), &once).await?;
+    let Some(member) = job.owner.or(lead.assigned_to) else { return Ok(()) };
+    let Some(recipient) = people::recipient(tx, workspace, member).await? else { return Ok(()) };
+    let workspace_name = people::queries::workspace(tx, workspace).await?.map(|workspace| workspace.name).unwrap_or_default();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let variables = json!({
+        "link": format!("{lead_page_url}{}", lead.id),
+        "lead_name": text(&submission.name),
+        "lead_email": text(&submission.email),
+        "lead_phone": text(&submission.phone),
+        "lead_company": text(&submission.company),
+        "lead_message": text(&submission.message),
+        "workspace_name": workspace_name,
+    });
+    let mut message = Message::email(TemplateKey::LeadCaptured, recipient, variables).once(once);
+    // An address in another script may not be one that every mail server takes in a header; the mail shows it anyway.
+    message.reply_to = submission.email.filter(|email| email.is_ascii());
+    notifications::send(tx, workspace, message).await?;
+    Ok(())
+}
+
+/// The lead as webhooks get it. The consent is named by its version, so that the whole stays far below 20 kB.
+fn payload(lead: &Lead, submission: &Submission) -> Value {
+    json!({
+        "id": lead.id,
+        "version": lead.version,
+        "status": lead.status,
+        "again": lead.submissions > 1,
+        "name": submission.name,
+        "email": submission.email,
+        "phone": submission.phone,
+        "company": submission.company,
+        "message": submission.message,
+        "source": submission.source,
+        "consent": submission.consent_version.map(|version| json!({ "version": version, "at": submission.at })),
+        "assigned_to": lead.assigned_to,
+        "tags": lead.tags,
+        "submission": submission.id,
+        "captured_at": submission.at,
+    })
+}
