@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
@@ -50,6 +51,8 @@ pub(crate) struct Entry {
     pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) shutdown: ShutdownSignal,
+    /// How long the body may take.
+    pub(crate) body_time: Duration,
     /// SHA-256 of the body, put here by the extractor that read it.
     pub(crate) body: OnceLock<[u8; 32]>,
     /// The tightest allowance that was drawn on, for the answer's headers.

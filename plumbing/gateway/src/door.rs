@@ -40,6 +40,8 @@ const ADDRESS_MAX: usize = 8 * 1024;
 pub struct DoorSettings {
     /// How long a handler may take before the caller gets 503. A stream counts only until it begins.
     pub deadline: Duration,
+    /// How long a request's body may take before the caller gets 408; shorter than the deadline.
+    pub body_time: Duration,
     /// Whose forwarding headers are believed.
     pub proxies: Proxies,
     /// How often callers and addresses may knock.
@@ -54,6 +56,7 @@ impl Default for DoorSettings {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30),
+            body_time: Duration::from_secs(20),
             proxies: Proxies::default(),
             limits: LimitSettings::default(),
             has_hsts: true,
@@ -181,6 +184,7 @@ impl Inside {
             doorkeeper: Arc::clone(&self.doorkeeper),
             limits: Arc::clone(&self.limits),
             shutdown: self.shutdown.clone(),
+            body_time: self.settings.body_time,
             body: OnceLock::new(),
             allowance: OnceLock::new(),
         })
@@ -189,6 +193,9 @@ impl Inside {
     fn admit(&self, entry: &Entry, request: &Request) -> Result<crate::limits::Allowance, Problem> {
         let allowance = self.limits.limit_address(Class::Address, entry.address)?;
         let headers = request.headers();
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "several_hosts").with_detail("send one Host header"));
+        }
         if request.uri().path_and_query().is_some_and(|address| address.as_str().len() > ADDRESS_MAX) {
             return Err(Problem::new(StatusCode::URI_TOO_LONG, "address_too_long")
                 .with_detail(format!("the address may have at most {ADDRESS_MAX} bytes")));

@@ -29,6 +29,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("403", "The caller may not do this, or another site's page tried to."),
     ("404", "There is nothing here, or nothing that the caller may see."),
     ("405", "This address does not have this method."),
+    ("408", "The body took too long to arrive."),
     ("409", "The state has moved on, or the thing exists already."),
     ("413", "The body is longer than this address allows."),
     ("414", "The address is too long."),

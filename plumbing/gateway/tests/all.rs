@@ -5,6 +5,8 @@
 mod all {
     pub mod door;
     pub mod idempotency;
+    pub mod openapi;
+    pub mod ops;
     pub mod server;
     pub mod tls;
     pub mod world;

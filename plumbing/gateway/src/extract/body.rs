@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{FromRequest, Request};
@@ -15,6 +16,8 @@ use crate::call::{Entry, media_type};
 
 /// How long a body may be where a route says nothing else: 64 KiB.
 pub const BODY_MAX: usize = 64 * 1024;
+/// How long a body may take where no door says otherwise.
+const BODY_TIME: Duration = Duration::from_secs(20);
 /// The most that a route may ask for: 2 MiB.
 const ROUTE_MAX: usize = 2 * 1024 * 1024;
 
@@ -50,10 +53,14 @@ pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
     if said.is_some_and(|said| said > limit as u64) {
         return Err(too_large(limit));
     }
-    let bytes = match Limited::new(request.into_body(), limit).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if is_too_long(error.as_ref()) => return Err(too_large(limit)),
-        Err(_) => return Err(Problem::new(StatusCode::BAD_REQUEST, "body_incomplete").with_detail("the body ended before it was complete")),
+    let body_time = entry.as_ref().map_or(BODY_TIME, |entry| entry.body_time);
+    let bytes = match tokio::time::timeout(body_time, Limited::new(request.into_body(), limit).collect()).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow").with_detail("the body took too long to arrive")),
+        Ok(Err(error)) if is_too_long(error.as_ref()) => return Err(too_large(limit)),
+        Ok(Err(_)) => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "body_incomplete").with_detail("the body ended before it was complete"));
+        }
     };
     if may_be_recorded && let Some(entry) = entry {
         let _ = entry.body.set(Sha256::digest(&bytes).into());

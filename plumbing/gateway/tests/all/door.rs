@@ -115,6 +115,15 @@ async fn bodies_are_limited_and_their_type_is_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_dribbles_is_not_waited_for() {
+    let world = World::with(DoorSettings { body_time: std::time::Duration::from_millis(100), ..DoorSettings::default() }).await;
+    let request = Request::post("/v1/things").header("content-type", "application/json").header("authorization", "Bearer tsk_1");
+    let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let reply = world.send(request.body(Body::from_stream(never)).unwrap()).await;
+    assert_eq!((reply.status.as_u16(), reply.code().as_str()), (408, "body_too_slow"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refused_fields_are_named_wherever_they_stand() {
     let world = World::new().await;
     let field = |reply: &Reply| (reply.status.as_u16(), reply.json()["errors"][0]["field"].as_str().unwrap_or_default().to_owned());

@@ -1,6 +1,7 @@
 //! The server on real sockets: slow clients, many clients, and an end that loses nothing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -80,6 +81,33 @@ async fn a_head_that_is_too_long_is_refused() {
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-A: 1\r\n".repeat(200));
     assert!(talk(running.address, many.as_bytes()).await.starts_with("HTTP/1.1 431"));
     assert!(talk(running.address, b"\x16\x03\x01 nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strange_requests_get_an_answer_and_never_a_5xx() {
+    let behind_the_door = |signal: ShutdownSignal| {
+        let door =
+            gateway::Door::new(gateway::DoorSettings::default(), Arc::new(gateway::NobodyKnown), &kernel::Entropy::seeded(1), signal);
+        door.around(plain(ShutdownSignal::never()))
+    };
+    let running = run(behind_the_door, ServerLimits::default()).await;
+    for (request, status) in [
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "40"),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "40"),
+        ("GET http://other/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200"),
+        ("GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),
+        ("GET /%2e%2e/%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),
+        ("GET // HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),
+        ("GET /?%ff%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", "400"),
+        ("BREW / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "400"),
+        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "400"),
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(5), talk(running.address, request.as_bytes())).await.expect(request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?} -> {answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
