@@ -1,0 +1,14 @@
+//! People on a real database: the verbs, the door and the addresses.
+
+#[path = "all/addresses.rs"]
+mod addresses;
+#[path = "all/keys.rs"]
+mod keys;
+#[path = "all/members.rs"]
+mod members;
+#[path = "all/privacy.rs"]
+mod privacy;
+#[path = "all/sign_in.rs"]
+mod sign_in;
+#[path = "all/world.rs"]
+mod world;
