@@ -1,0 +1,18 @@
+//! Verbs, SQL and deliveries on a real database, against servers that misbehave on purpose.
+
+#[path = "all/deliveries.rs"]
+mod deliveries;
+#[path = "all/sink.rs"]
+mod sink;
+#[path = "all/smtp.rs"]
+mod smtp;
+#[path = "all/smtp_server.rs"]
+mod smtp_server;
+#[path = "all/verbs.rs"]
+mod verbs;
+#[path = "all/web_server.rs"]
+mod web_server;
+#[path = "all/webhooks.rs"]
+mod webhooks;
+#[path = "all/world.rs"]
+mod world;
