@@ -1,0 +1,14 @@
+//! Cards on a real database and through the door: made, changed, shown, exchanged, handed on and forgotten.
+
+#[path = "all/api.rs"]
+mod api;
+#[path = "all/codes.rs"]
+mod codes;
+#[path = "all/exchange.rs"]
+mod exchange;
+#[path = "all/privacy.rs"]
+mod privacy;
+#[path = "all/public.rs"]
+mod public;
+#[path = "all/world.rs"]
+mod world;
