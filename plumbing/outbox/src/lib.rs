@@ -37,5 +37,5 @@ pub use engine::{Builder, Feed, Outbox, Tuning};
 pub use entry::{Entry, EntryKind, Fact, Position, PositionError};
 pub use error::OutboxError;
 pub use job::{Job, JobError, JobId, NewJob};
-pub use queries::facts_after;
+pub use queries::{facts_after, log_end};
 pub use sql::STATEMENTS;

@@ -17,3 +17,9 @@ pub async fn facts_after(
 ) -> Result<Vec<Entry>, StoreError> {
     reads.rows(&sql::FACTS_AFTER, params![&workspace, after.xid, after.seq, prefix, limit], sql::entry).await
 }
+
+/// The end of the log as readers see it now: whatever they see later has a higher position. Where a reader begins that wants
+/// only what happens from now on.
+pub async fn log_end(reads: &mut impl Reads) -> Result<Position, StoreError> {
+    Ok(reads.row(&sql::END_EVERYWHERE, params![], sql::position).await?.unwrap_or_default())
+}

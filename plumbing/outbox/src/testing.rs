@@ -28,7 +28,7 @@ pub async fn drain(outbox: &Outbox) -> Result<Drained, StoreError> {
     let engine = &outbox.engine;
     let mut drained = Drained::default();
     loop {
-        if !engine.tuning.is_follow_only {
+        if !engine.is_follow_only {
             engine.lease_round(false).await?;
         }
         engine.attach_new().await?;

@@ -221,7 +221,7 @@ impl Engine {
                 Err(Refused::Finished) => return Ok(()),
                 Err(Refused::Store(error)) => {
                     tracing::warn!(%error, "entries of the log could not be taken; trying again");
-                    if self.tuning.is_by_hand && tries > 20 {
+                    if self.is_by_hand && tries > 20 {
                         return Err(error);
                     }
                     tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries.min(5))).await;

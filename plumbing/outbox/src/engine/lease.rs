@@ -95,8 +95,10 @@ async fn run_round(tx: &mut Tx, ask: &Ask) -> Result<Round, StoreError> {
     let now = tx.database_now().await?;
     let micros = |n: i64| Timestamp::from_micros(now.as_micros().saturating_add(n));
     let ends = micros(ask.lease_micros);
+    // Of a SQLite file there is no other process, whatever its predecessor left behind.
+    let forgotten = if ask.is_first_on_sqlite { Timestamp::from_micros(i64::MAX) } else { micros(-12 * ask.lease_micros) };
+    tx.execute(&sql::FORGET_NODES_EVERYWHERE, params![forgotten, ""]).await?;
     tx.execute(&sql::SEEN_EVERYWHERE, params![&*ask.node, now]).await?;
-    tx.execute(&sql::FORGET_NODES_EVERYWHERE, params![micros(-12 * ask.lease_micros), ""]).await?;
     let nodes = tx.row(&sql::COUNT_NODES_EVERYWHERE, params![micros(-ask.lease_micros)], |row| row.get("nodes")).await?.unwrap_or(1);
     let mine = tx.rows(&sql::RENEW_EVERYWHERE, params![&*ask.node, ends], sql::shard_row).await?;
     let (renewed, adrift): (Vec<_>, Vec<_>) = mine.into_iter().partition(|(shard, token, _)| ask.held.contains(&(*shard, *token)));

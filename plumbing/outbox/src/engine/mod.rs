@@ -48,8 +48,6 @@ pub struct Tuning {
     pub checkpoint: Duration,
     /// How long finished entries are kept for readers of facts that come back.
     pub keep_log: Duration,
-    pub(crate) is_by_hand: bool,
-    pub(crate) is_follow_only: bool,
 }
 
 impl Tuning {
@@ -65,8 +63,6 @@ impl Tuning {
             poll,
             checkpoint: Duration::from_millis(100),
             keep_log: Duration::from_secs(24 * 3_600),
-            is_by_hand: false,
-            is_follow_only: false,
         }
     }
 }
@@ -91,6 +87,8 @@ pub struct Builder {
     handlers: HashMap<&'static str, Arc<Handler>>,
     reactions: fn(&Entry) -> Vec<NewJob>,
     tuning: Tuning,
+    is_by_hand: bool,
+    is_follow_only: bool,
     fault: Option<String>,
 }
 
@@ -139,22 +137,21 @@ impl Builder {
     /// Other times than the engine's own.
     #[must_use]
     pub fn tuning(mut self, tuning: Tuning) -> Self {
-        let (is_by_hand, is_follow_only) = (self.tuning.is_by_hand, self.tuning.is_follow_only);
-        self.tuning = Tuning { is_by_hand, is_follow_only, ..tuning };
+        self.tuning = tuning;
         self
     }
 
     /// Nothing runs by itself, only when [`testing::drain`](crate::testing::drain) is called: for tests with a stopped clock.
     #[must_use]
     pub fn by_hand(mut self) -> Self {
-        self.tuning.is_by_hand = true;
+        self.is_by_hand = true;
         self
     }
 
     /// Feeds this process with facts and leaves the work to others.
     #[must_use]
     pub fn follow_only(mut self) -> Self {
-        self.tuning.is_follow_only = true;
+        self.is_follow_only = true;
         self
     }
 
@@ -175,6 +172,8 @@ impl Builder {
             handlers: self.handlers,
             reactions: self.reactions,
             tuning: self.tuning,
+            is_by_hand: self.is_by_hand,
+            is_follow_only: self.is_follow_only,
             feed: Feed::new(),
             state: Mutex::new(State::new(self.lanes)),
             shard_rows: tokio::sync::Mutex::new(()),
@@ -188,10 +187,10 @@ impl Builder {
         engine.adopt_foreign_log().await?;
         engine.begin_at_end().await?;
         let outbox = Outbox { engine: Arc::clone(&engine), _end: Arc::new(End(Arc::clone(&engine))) };
-        if !engine.tuning.is_follow_only {
+        if !engine.is_follow_only {
             engine.lease_round(true).await?;
         }
-        if !engine.tuning.is_by_hand {
+        if !engine.is_by_hand {
             engine.start_loops();
         }
         Ok(outbox)
@@ -221,7 +220,16 @@ impl Outbox {
     /// What an outbox over `store` is made of.
     pub fn builder(store: Store) -> Builder {
         let tuning = Tuning::for_engine(store.engine());
-        Builder { store, lanes: HashMap::new(), handlers: HashMap::new(), reactions: |_| Vec::new(), tuning, fault: None }
+        Builder {
+            store,
+            lanes: HashMap::new(),
+            handlers: HashMap::new(),
+            reactions: |_| Vec::new(),
+            tuning,
+            is_by_hand: false,
+            is_follow_only: false,
+            fault: None,
+        }
     }
 
     /// The committed facts, as they come.
@@ -253,7 +261,7 @@ impl Outbox {
         let mut renew_at = Instant::now() + engine.tuning.renew;
         while !engine.state().is_idle() && Instant::now() < until {
             let _ = tokio::time::timeout(Duration::from_millis(20), engine.idle.notified()).await;
-            if Instant::now() >= renew_at && !engine.tuning.is_follow_only {
+            if Instant::now() >= renew_at && !engine.is_follow_only {
                 renew_at = Instant::now() + engine.tuning.renew;
                 report(engine.lease_round(false).await, "a lease could not be renewed");
             }
@@ -271,6 +279,8 @@ pub(crate) struct Engine {
     handlers: HashMap<&'static str, Arc<Handler>>,
     reactions: fn(&Entry) -> Vec<NewJob>,
     pub(crate) tuning: Tuning,
+    pub(crate) is_by_hand: bool,
+    pub(crate) is_follow_only: bool,
     pub(crate) feed: Feed,
     state: Mutex<State>,
     /// One unit of this process at a time touches the rows of the shards, so that two cannot wait for each other.
@@ -323,7 +333,7 @@ impl Engine {
         let Some(loops) = loops.as_mut() else { return };
         loops.spawn(Arc::clone(self).follow_loop());
         loops.spawn(Arc::clone(self).watch_loop());
-        if !self.tuning.is_follow_only {
+        if !self.is_follow_only {
             loops.spawn(Arc::clone(self).lease_loop());
             loops.spawn(Arc::clone(self).timer_loop());
             loops.spawn(Arc::clone(self).checkpoint_loop());

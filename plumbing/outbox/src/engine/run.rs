@@ -44,7 +44,7 @@ pub(crate) enum Ran {
 impl Engine {
     /// Starts what may start.
     pub(crate) fn pump(self: &Arc<Self>) {
-        if self.tuning.is_by_hand {
+        if self.is_by_hand {
             return;
         }
         let mut start = Vec::new();
@@ -171,7 +171,7 @@ impl Engine {
                     tracing::warn!(%error, job = ready.name, id = &*ready.id, "the end of a job could not be stored; trying again");
                     drop(source);
                     tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries.min(5))).await;
-                    if self.state().held(ready.shard, ready.token).is_none() || (self.tuning.is_by_hand && tries > 20) {
+                    if self.state().held(ready.shard, ready.token).is_none() || (self.is_by_hand && tries > 20) {
                         return Ran::Lost;
                     }
                 }

@@ -1,0 +1,144 @@
+//! With a clock that runs, and everything in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outbox::Tuning;
+use store::{Reads, StoreError, params};
+use tokio::sync::Notify;
+
+use crate::world::*;
+
+async fn effects_are(store: &store::Store, count: i64) {
+    until("the effects are there", || async { number(store, &COUNT_EFFECTS).await >= count }).await;
+    assert_eq!(number(store, &COUNT_EFFECTS).await, count);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_wakes_its_own_process_at_once() {
+    let store = live_store().await;
+    let outbox = builder(&store).await.start().await.unwrap();
+    publish(&store, Captured { lead: "warm".into(), told: 1 }).await;
+    effects_are(&store, 1).await;
+    let started = std::time::Instant::now();
+    publish(&store, Captured { lead: "lead".into(), told: 3 }).await;
+    effects_are(&store, 4).await;
+    assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+    until("the cursors have passed", || async { number(&store, &COUNT_OPEN).await == 0 && number(&store, &COUNT_DONE).await == 0 }).await;
+    outbox.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_hangs_holds_up_neither_the_log_nor_other_lanes() {
+    let store = live_store().await;
+    let outbox = builder(&store).await.start().await.unwrap();
+    // More than the lane and its memory can take.
+    enqueue(&store, (0..1_500).map(|n| Hang(format!("hang {n}"))).collect()).await;
+    enqueue(&store, (0..100).map(|n| Write(format!("write {n}"))).collect()).await;
+    effects_are(&store, 100).await;
+    // The hanging ones leave the log for rows of their own, so that its cursors pass them.
+    until("the log is free", || async { number(&store, &COUNT_BEHIND).await == 0 }).await;
+    assert_eq!(number(&store, &COUNT_OPEN).await, 1_500, "and none of them is lost");
+    outbox.stop(Duration::from_millis(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_are_precise_to_well_under_a_second() {
+    let store = live_store().await;
+    let outbox = builder(&store).await.start().await.unwrap();
+    let now = store.clock().now();
+    let due: Vec<_> = (0..10).map(|n| now.plus(Duration::from_millis(300 + n * 130))).collect();
+    for (n, due) in due.iter().enumerate() {
+        enqueue_at(&store, *due, &format!("timer {n}")).await;
+    }
+    effects_are(&store, 10).await;
+    let ran = store.read().rows(&EFFECT_TIMES, params![], |row| row.time("at")).await.unwrap();
+    for (due, ran) in due.iter().zip(ran) {
+        assert!(ran >= *due, "never early");
+        assert!(ran.since(*due) < Duration::from_millis(250), "{:?} late", ran.since(*due));
+    }
+    outbox.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_stops_finishes_what_runs_and_the_next_one_goes_on() {
+    let store = live_store().await;
+    let first = builder(&store).await.start().await.unwrap();
+    enqueue(&store, (0..40).map(|n| Sleepy(format!("{n}"))).collect()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    first.stop(Duration::from_secs(5)).await;
+    let done = number(&store, &COUNT_EFFECTS).await;
+    assert!((8..40).contains(&done), "{done}");
+    let (now, held) = (store.clock().now(), 0_i64);
+    assert_eq!(store.read().row(&HOLDERS, params![now], |row| row.get::<i64>("held")).await.unwrap(), Some(held));
+    let second = builder(&store).await.start().await.unwrap();
+    effects_are(&store, 40).await;
+    second.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_commits_late_is_not_passed_by() {
+    let store = live_store().await;
+    if store.engine() == store::Engine::Sqlite {
+        return;
+    }
+    let outbox = builder(&store).await.start().await.unwrap();
+    let mut facts = outbox.feed().subscribe();
+    let (written, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = tokio::spawn({
+        let (store, written, go) = (store.clone(), written.clone(), go.clone());
+        async move {
+            // The first transaction writes its fact and stays open.
+            let unit = store.write(&CALLER, (written, go), |tx, (written, go): (Arc<Notify>, Arc<Notify>)| {
+                Box::pin(async move {
+                    outbox::publish(tx, workspace(), &Captured { lead: "slow".into(), told: 1 }).await?;
+                    written.notify_one();
+                    go.notified().await;
+                    Ok::<_, StoreError>(())
+                })
+            });
+            unit.await
+        }
+    });
+    written.notified().await;
+    // The second writes later and is committed first.
+    publish(&store, Captured { lead: "quick".into(), told: 1 }).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let seen = outbox::facts_after(&mut store.read(), workspace(), outbox::Position::default(), "", 10).await.unwrap();
+    assert!(seen.is_empty(), "a reader that took the second now would pass the first for ever");
+    go.notify_one();
+    slow.await.unwrap().unwrap();
+    let subjects = [facts.recv().await.unwrap().subject.clone(), facts.recv().await.unwrap().subject.clone()];
+    assert_eq!(subjects, ["slow", "quick"]);
+    effects_are(&store, 2).await;
+    let resumed = outbox::facts_after(&mut store.read(), workspace(), outbox::Position::default(), "", 10).await.unwrap();
+    assert_eq!(resumed.len(), 2);
+    outbox.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_share_the_log_and_both_hear_every_fact() {
+    let store = live_store().await;
+    if store.engine() == store::Engine::Sqlite {
+        return;
+    }
+    let tuning = Tuning { renew: Duration::from_millis(200), ..Tuning::for_engine(store.engine()) };
+    let first = builder(&store).await.tuning(tuning).start().await.unwrap();
+    assert_eq!(first.shards_held(), 16);
+    let second = builder(&store).await.tuning(tuning).start().await.unwrap();
+    let (mut one, mut two) = (first.feed().subscribe(), second.feed().subscribe());
+    until("each has its half", || async { (first.shards_held(), second.shards_held()) == (8, 8) }).await;
+    for n in 0..50 {
+        publish(&store, Captured { lead: format!("lead {n}"), told: 2 }).await;
+    }
+    effects_are(&store, 100).await;
+    for feed in [&mut one, &mut two] {
+        for n in 0..50 {
+            let fact = tokio::time::timeout(Duration::from_secs(1), feed.recv()).await.expect("within a second").unwrap();
+            assert_eq!(fact.subject, format!("lead {n}"));
+        }
+    }
+    first.stop(Duration::from_secs(1)).await;
+    until("the other has taken all", || async { second.shards_held() == 16 }).await;
+    second.stop(Duration::from_secs(1)).await;
+}
