@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Tx;
 
-use crate::events::LeadCaptured;
+use crate::events::{LeadCaptured, LeadChanged};
 use crate::lead::{Lead, LeadId, Submission, SubmissionId};
 use crate::{LeadError, queries};
 
 /// The webhook event of a captured lead.
 pub const LEAD_CAPTURED_EVENT: &str = "lead.captured";
+/// The webhook event of a changed lead.
+pub const LEAD_CHANGED_EVENT: &str = "lead.changed";
+/// How many owners of the workspace are told in place of a member who has left.
+const OWNERS_TOLD_MAX: usize = 5;
 
 /// Tells the owner and the webhooks of what was left. It carries identifiers; the details are loaded when it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,29 +54,29 @@ pub struct TellDeps {
 }
 
 /// Runs [`TellOwner`]: one unit, so that the mail and the webhooks are accepted once or not at all.
-pub async fn tell_owner(job: TellOwner, context: JobContext, deps: TellDeps) -> Result<(), JobError> {
+pub async fn tell_owner(deps: TellDeps, job: TellOwner, context: JobContext) -> Result<(), JobError> {
     let workspace = context.workspace();
     context
         .write((workspace, job, deps.lead_page_url), |tx, (workspace, job, page)| {
             Box::pin(async move { tell(tx, workspace, &job, &page).await })
         })
-        .await?;
-    Ok(())
+        .await
 }
 
-/// Hands what was left to notifications, in the unit of the caller. A member who left is not told, a person who was erased
-/// meanwhile is not told of, and a second telling of one submission is none.
+/// Hands what was left to notifications, in the unit of the caller. When the owner has left the workspace its owners are
+/// told, so that nobody's details go unheard; of a person who was erased meanwhile nobody is told, and telling one
+/// submission a second time changes nothing.
 pub async fn tell(tx: &mut Tx, workspace: WorkspaceId, job: &TellOwner, lead_page_url: &str) -> Result<(), LeadError> {
-    let Some(lead) = queries::find(tx, workspace, job.lead).await? else { return Ok(()) };
+    let Some(lead) = queries::find(tx, workspace, job.lead).await?.filter(|lead| lead.erased_at.is_none()) else { return Ok(()) };
     let Some(submission) = queries::submission(tx, workspace, job.submission).await? else { return Ok(()) };
-    if lead.erased_at.is_some() {
-        return Ok(());
-    }
-    // The submission's own identifier: a second telling of it is none, and receivers see it as the event's id.
-    let once = job.submission.to_string();
-    notifications::emit(tx, workspace, LEAD_CAPTURED_EVENT, payload(&lead, &submission), &once).await?;
+    // Receivers see the submission's own identifier as the event's.
+    let event = job.submission.to_string();
+    notifications::emit(tx, workspace, LEAD_CAPTURED_EVENT, payload(&lead, &submission), &event).await?;
     let Some(member) = job.owner.or(lead.assigned_to) else { return Ok(()) };
-    let Some(recipient) = people::recipient(tx, workspace, member).await? else { return Ok(()) };
+    let recipients = match people::recipient(tx, workspace, member).await? {
+        Some(recipient) => vec![recipient],
+        None => people::owners(tx, workspace).await?.iter().take(OWNERS_TOLD_MAX).map(people::Member::recipient).collect(),
+    };
     let workspace_name = people::queries::workspace(tx, workspace).await?.map(|workspace| workspace.name).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let variables = json!({
@@ -84,14 +88,57 @@ pub async fn tell(tx: &mut Tx, workspace: WorkspaceId, job: &TellOwner, lead_pag
         "lead_message": text(&submission.message),
         "workspace_name": workspace_name,
     });
-    let mut message = Message::email(TemplateKey::LeadCaptured, recipient, variables).once(once);
-    // An address in another script may not be one that every mail server takes in a header; the mail shows it anyway.
-    message.reply_to = submission.email.filter(|email| email.is_ascii());
-    notifications::send(tx, workspace, message).await?;
+    for recipient in recipients {
+        let once = format!("lead_captured:{}:{}", job.submission, recipient.id);
+        let mut message = Message::email(TemplateKey::LeadCaptured, recipient, variables.clone()).once(once);
+        // An address in another script may not be one that every mail server takes in a header; the mail shows it anyway.
+        message.reply_to = submission.email.clone().filter(|email| email.is_ascii());
+        notifications::send(tx, workspace, message).await?;
+    }
     Ok(())
 }
 
-/// The lead as webhooks get it. The consent is named by its version, so that the whole stays far below 20 kB.
+/// Tells the webhooks that a lead changed; with its state when the job runs, which may be a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellChanged {
+    /// The lead.
+    pub lead: LeadId,
+    /// The version that the change made.
+    pub version: i64,
+}
+
+impl Job for TellChanged {
+    const NAME: &'static str = "leads.tell_changed";
+    const LANE: &'static str = "leads";
+    fn key(&self) -> String {
+        self.lead.to_string()
+    }
+}
+
+impl TellChanged {
+    /// What follows a changed lead.
+    pub fn after(fact: &LeadChanged) -> Self {
+        Self { lead: fact.lead, version: fact.version }
+    }
+}
+
+/// Runs [`TellChanged`].
+pub async fn tell_changed(job: TellChanged, context: JobContext) -> Result<(), JobError> {
+    let workspace = context.workspace();
+    context
+        .write((workspace, job), |tx, (workspace, job)| {
+            Box::pin(async move {
+                let lead = queries::find(tx, workspace, job.lead).await?;
+                let Some(lead) = lead.filter(|lead| lead.erased_at.is_none() && !lead.suspected_spam) else { return Ok(()) };
+                let event = format!("{}-v{}", job.lead, job.version);
+                notifications::emit(tx, workspace, LEAD_CHANGED_EVENT, changed_payload(&lead), &event).await?;
+                Ok::<_, LeadError>(())
+            })
+        })
+        .await
+}
+
+/// What was left, as webhooks get it. The consent is named by its version, so that the whole stays far below 20 kB.
 fn payload(lead: &Lead, submission: &Submission) -> Value {
     json!({
         "id": lead.id,
@@ -109,5 +156,22 @@ fn payload(lead: &Lead, submission: &Submission) -> Value {
         "tags": lead.tags,
         "submission": submission.id,
         "captured_at": submission.at,
+    })
+}
+
+/// A lead as it stands, as webhooks get it.
+fn changed_payload(lead: &Lead) -> Value {
+    json!({
+        "id": lead.id,
+        "version": lead.version,
+        "status": lead.status,
+        "name": lead.name,
+        "email": lead.email,
+        "phone": lead.phone,
+        "company": lead.company,
+        "source": lead.source,
+        "assigned_to": lead.assigned_to,
+        "tags": lead.tags,
+        "updated_at": lead.updated_at,
     })
 }

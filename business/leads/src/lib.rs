@@ -29,7 +29,7 @@ pub use form::{
     TOKEN_FIELD, TRAP_FIELD, parse_details, parse_form, parse_form_json, suspect,
 };
 pub use http::{Deps, routes};
-pub use jobs::{TellDeps, TellOwner, tell_owner};
+pub use jobs::{LEAD_CAPTURED_EVENT, LEAD_CHANGED_EVENT, TellChanged, TellDeps, TellOwner, tell_changed, tell_owner};
 pub use lead::{
     Consent, ConsentText, DEFAULT_CONSENT, HistoryEntry, Lead, LeadId, NewLead, Note, NoteId, Source, Status, StatusError, Submission,
     SubmissionId, parse_tag,

@@ -10,5 +10,7 @@ mod erase;
 mod http;
 #[path = "all/list.rs"]
 mod list;
+#[path = "all/tell.rs"]
+mod tell;
 #[path = "all/world.rs"]
 mod world;

@@ -6,7 +6,7 @@ use kernel::{Caller, Fault};
 use leads::queries;
 use leads::{DEFAULT_CONSENT, FormError, LeadError, Source, Status};
 
-use crate::world::{ADA, Filled, World, member_id, workspace};
+use crate::world::{ADA, Filled, World, workspace};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_becomes_a_lead_with_what_was_agreed_to() {
@@ -20,7 +20,7 @@ async fn a_form_becomes_a_lead_with_what_was_agreed_to() {
     assert_eq!(lead.phone.unwrap().as_str(), "+442079460000");
     assert_eq!((lead.company.as_deref(), lead.message.as_deref()), (Some("Engines"), Some("Call me")));
     assert_eq!(lead.source, Source::new("card", "card_1").by_code("7K3P9"));
-    assert_eq!(lead.assigned_to, Some(member_id(10)));
+    assert_eq!(lead.assigned_to, Some(world.owner));
     let consent = lead.consent.unwrap();
     assert_eq!((consent.version, consent.text.as_str(), consent.at), (0, DEFAULT_CONSENT, world.store.clock().now()));
     let file = queries::file(&mut world.store.read(), world.workspace, captured.lead).await.unwrap();

@@ -4,7 +4,7 @@ use kernel::Fault;
 use leads::commands::{self, Change};
 use leads::{Lead, LeadError, LeadId, Status, queries};
 
-use crate::world::{ADA, World, member_id, workspace};
+use crate::world::{ADA, World, workspace};
 
 async fn change(world: &World, id: LeadId, version: i64, change: Change) -> Result<Lead, LeadError> {
     world
@@ -34,7 +34,7 @@ async fn a_status_changes_along_the_allowed_ways_and_leaves_its_history() {
     let file = queries::file(&mut world.store.read(), world.workspace, id).await.unwrap();
     let line = file.history.iter().find(|h| h.what == "status").unwrap();
     assert_eq!((line.from.as_deref(), line.to.as_deref()), (Some("new"), Some("contacted")));
-    assert_eq!(line.actor, member_id(10).to_string());
+    assert_eq!(line.actor, world.owner.to_string());
     assert_eq!(file.history.len(), 2);
 }
 
@@ -85,7 +85,7 @@ async fn a_note_is_kept_with_its_author() {
     assert_eq!(add(" ").await.unwrap_err().fields()[0].field, "body");
     let file = queries::file(&mut world.store.read(), world.workspace, id).await.unwrap();
     assert_eq!((file.notes[0].body.as_str(), file.lead.notes), ("Rang,\nno answer", 1));
-    assert_eq!(file.notes[0].author, member_id(10).to_string());
+    assert_eq!(file.notes[0].author, world.owner.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,4 +109,19 @@ async fn nobody_changes_a_lead_without_the_right_or_from_another_workspace() {
     world.workspace = workspace(2);
     let refused = change(&world, id, 1, to(Status::Lost)).await;
     assert!(matches!(refused, Err(LeadError::NotFound { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_is_given_only_to_a_member_of_the_workspace() {
+    let world = World::new().await;
+    let (id, colleague) = (world.leave(ADA).await.lead, world.colleague().await);
+    let give = |member| Change { assigned_to: Some(member), ..Change::default() };
+    let refused = change(&world, id, 1, give(Some(crate::world::stranger()))).await.unwrap_err();
+    assert_eq!(refused.fields()[0].field, "assigned_to");
+    assert_eq!(change(&world, id, 1, give(Some(colleague))).await.unwrap().assigned_to, Some(colleague));
+    assert_eq!(change(&world, id, 2, give(None)).await.unwrap().assigned_to, None);
+    let file = queries::file(&mut world.store.read(), world.workspace, id).await.unwrap();
+    let (owner, colleague) = (world.owner.to_string(), colleague.to_string());
+    let moves: Vec<_> = file.history.iter().filter(|h| h.what == "assigned").map(|h| (h.from.clone(), h.to.clone())).collect();
+    assert!(moves.contains(&(Some(owner), Some(colleague.clone()))) && moves.contains(&(Some(colleague), None)));
 }

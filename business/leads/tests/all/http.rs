@@ -7,14 +7,16 @@ use axum::Router;
 use axum::body::Body;
 use gateway::{Door, DoorSettings, Doorkeeper, Resolving, ShutdownSignal};
 use http_body_util::BodyExt;
-use kernel::{Caller, Entropy, Grants, Id, KeyId, RawId};
+use kernel::{Caller, Entropy, Grants, Id, KeyId, RawId, WorkspaceId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::world::{ADA, Filled, World, workspace};
 
-/// `all-<n>`, `read-<n>` and `none-<n>` are keys of workspace n with those rights.
-struct Keeper;
+/// `all-<n>`, `read-<n>` and `none-<n>` are keys with those rights, of the world's workspace for 1 and of workspace n else.
+struct Keeper {
+    first: WorkspaceId,
+}
 
 impl Doorkeeper for Keeper {
     fn by_session<'a>(&'a self, _: &'a str) -> Resolving<'a> {
@@ -28,12 +30,13 @@ impl Doorkeeper for Keeper {
                 "read" => Grants::of([leads::grants::READ]),
                 _ => Grants::default(),
             };
-            Ok(number.parse().ok().map(|n| Caller::Key { workspace: workspace(n), key: KeyId::from_raw(RawId::from_bits(n)), grants }))
+            let place = |n| if n == 1 { self.first } else { workspace(n) };
+            Ok(number.parse().ok().map(|n| Caller::Key { workspace: place(n), key: KeyId::from_raw(RawId::from_bits(n)), grants }))
         })
     }
 }
 
-struct Door1 {
+struct House {
     world: World,
     router: Router,
     document: Value,
@@ -57,10 +60,11 @@ impl Reply {
     }
 }
 
-impl Door1 {
+impl House {
     async fn new() -> Self {
         let world = World::new().await;
-        let door = Door::new(DoorSettings::default(), Arc::new(Keeper), &Entropy::seeded(1), ShutdownSignal::never());
+        let door =
+            Door::new(DoorSettings::default(), Arc::new(Keeper { first: world.workspace }), &Entropy::seeded(1), ShutdownSignal::never());
         let (routes, document) = leads::routes(leads::Deps { store: world.store.clone() }).split_for_parts();
         let document = serde_json::from_str(&gateway::openapi::to_json(document).unwrap()).unwrap();
         Self { router: door.around(routes), world, document }
@@ -98,7 +102,7 @@ impl Door1 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_enters_reads_and_changes_a_lead() {
-    let door = Door1::new().await;
+    let door = House::new().await;
     let body = json!({"name": "Grace Hopper", "email": "grace@example.org", "source": {"kind": "fair", "id": "hall 3"}, "consent": {"version": 0}});
     let created = door.ask_once("all-1", "POST", "/v1/leads", Some(body.clone()), Some("k1")).await;
     assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
@@ -125,7 +129,7 @@ async fn a_program_enters_reads_and_changes_a_lead() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_right_is_refused_by_its_field() {
-    let door = Door1::new().await;
+    let door = House::new().await;
     let id = door.world.leave(ADA).await.lead;
     let post = |path: &'static str, body: Value| door.ask("all-1", "POST", path, Some(body));
     for (body, field) in [
@@ -164,7 +168,7 @@ async fn what_cannot_be_right_is_refused_by_its_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_refuses_strangers_lesser_rights_and_other_workspaces() {
-    let door = Door1::new().await;
+    let door = House::new().await;
     let id = door.world.leave(ADA).await.lead;
     let (one, notes) = (format!("/v1/leads/{id}"), format!("/v1/leads/{id}/notes"));
     let person = json!({"email": "ada@example.com"});
@@ -196,7 +200,7 @@ async fn every_route_refuses_strangers_lesser_rights_and_other_workspaces() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_holds_every_lead_once_and_no_formula() {
-    let door = Door1::new().await;
+    let door = House::new().await;
     for n in 0..1_203 {
         let body = json!({"name": format!("Person {n}"), "email": format!("p{n}@example.org")});
         let member = door.world.member();
@@ -227,7 +231,7 @@ async fn the_table_holds_every_lead_once_and_no_formula() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_exported_and_erased_with_the_answers_that_named_them() {
-    let door = Door1::new().await;
+    let door = House::new().await;
     let id = door.world.leave(ADA).await.lead;
     let who = json!({"email": "ADA@example.com"});
     let export = door.ask("all-1", "POST", "/v1/leads/export-person", Some(who.clone())).await;
@@ -246,7 +250,7 @@ async fn a_person_is_exported_and_erased_with_the_answers_that_named_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_consent_text_is_read_and_put() {
-    let door = Door1::new().await;
+    let door = House::new().await;
     assert_eq!(door.get("/v1/leads/consent").await.json()["version"], 0);
     let put = door.ask("all-1", "PUT", "/v1/leads/consent", Some(json!({"text": "Ring me."}))).await;
     assert_eq!(put.json()["version"], 1);

@@ -5,12 +5,15 @@ use std::time::Duration;
 use kernel::{Caller, Entropy, Grants, Id, KeyId, MemberId, RawId, WorkspaceId};
 use leads::commands::{self, Captured};
 use leads::{Form, FormKey, Lead, LeadError, LeadId, Source, parse_form};
+use people::{Locale, PersonName, WorkspaceName, Zone};
 use store::testing::TestStore;
 
 /// A workspace on a fresh database.
 pub struct World {
     pub store: TestStore,
     pub workspace: WorkspaceId,
+    /// The owner of the workspace, who owns the card too.
+    pub owner: MemberId,
     pub key: FormKey,
     pub source: Source,
     tokens: Entropy,
@@ -33,20 +36,46 @@ pub fn workspace(number: u128) -> WorkspaceId {
     WorkspaceId::from_raw(RawId::from_bits(number))
 }
 
-pub fn member_id(number: u128) -> MemberId {
-    MemberId::from_raw(RawId::from_bits(number))
+/// A member of nothing here.
+pub fn stranger() -> MemberId {
+    MemberId::from_raw(RawId::from_bits(77))
 }
 
 impl World {
     pub async fn new() -> Self {
         let store = store::testing::store().await;
         let source = Source::new("card", "card_1").by_code("7K3P9");
-        Self { store, workspace: workspace(1), key: FormKey::derived_from(b"test"), source, tokens: Entropy::seeded(3) }
+        let (workspace, owner) = store
+            .write(&Caller::system("test"), (), |tx, ()| {
+                Box::pin(async move {
+                    let (name, locale, zone) = (WorkspaceName::parse("Engines")?, Locale::parse("en")?, Zone::parse("Europe/London")?);
+                    let (email, person) = (people::Email::parse("owner@example.com")?, PersonName::parse("Charles Babbage")?);
+                    let (workspace, owner) = people::commands::create_workspace(tx, &name, &locale, &zone, &email, &person).await?;
+                    Ok::<_, people::PeopleError>((workspace.id, owner.id))
+                })
+            })
+            .await
+            .unwrap();
+        Self { store, workspace, owner, key: FormKey::derived_from(b"test"), source, tokens: Entropy::seeded(3) }
     }
 
     /// A member with every right over leads.
     pub fn member(&self) -> Caller {
-        Caller::Person { workspace: self.workspace, member: member_id(10), grants: Grants::of(leads::grants::ALL) }
+        Caller::Person { workspace: self.workspace, member: self.owner, grants: Grants::of(leads::grants::ALL) }
+    }
+
+    /// Another member of the workspace.
+    pub async fn colleague(&self) -> MemberId {
+        self.store
+            .write(&Caller::system("test"), self.workspace, |tx, workspace| {
+                Box::pin(async move {
+                    let (email, name) = (people::Email::parse("grace@engines.example")?, PersonName::parse("Grace Hopper")?);
+                    let member = people::commands::add_member(tx, workspace, &email, &name, people::Role::Member).await?;
+                    Ok::<_, people::PeopleError>(member.id)
+                })
+            })
+            .await
+            .unwrap()
     }
 
     /// A program that may only see leads.
@@ -74,7 +103,7 @@ impl World {
 
     /// What the page does with a form that came in.
     pub async fn send(&self, form: Form) -> Result<Captured, LeadError> {
-        self.send_for(form, Some(member_id(10))).await
+        self.send_for(form, Some(self.owner)).await
     }
 
     /// The same for another owner of the card.
