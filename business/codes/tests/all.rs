@@ -1,0 +1,4 @@
+//! Codes on a real database.
+
+#[path = "all/scan.rs"]
+mod scan;

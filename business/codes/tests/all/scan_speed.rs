@@ -1,0 +1,81 @@
+//! What a scan costs: `cargo test --release -p codes -- --ignored --nocapture scan_speed`.
+
+use std::time::Instant;
+
+use codes::commands;
+use codes::scan::{Folder, Journal, Outcome, ScanRequest, Setup, start};
+use codes::{CodeError, Destination, NewCode, TargetUrl};
+use http::{HeaderMap, HeaderValue};
+use kernel::{Clock, Entropy, Timestamp};
+use store::testing::store_with;
+
+use super::{PHONE, SYSTEM, Scratch, scan, workspace};
+
+fn each(what: &str, count: u64, began: Instant) {
+    println!("{what}: {} ns each", began.elapsed().as_nanos() as u64 / count);
+}
+
+#[test]
+#[ignore = "it measures"]
+fn appending_to_the_journal() {
+    let folder = Scratch::new();
+    let journal = Journal::open(Folder::open(folder.path(), &Entropy::seeded(1)).unwrap(), 0, 16 << 20).unwrap();
+    let record = scan(7, 1, Timestamp::from_seconds(1));
+    for threads in [1, 2] {
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| (0..500_000).for_each(|_| assert!(journal.append(&record))));
+            }
+        });
+        each(&format!("append, {threads} threads"), 500_000 * threads, began);
+        journal.delete_below(u64::MAX);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it measures"]
+async fn answering_and_counting() {
+    let (store, folder) = (store_with(|config| config.clock = Clock::system()).await, Scratch::new());
+    let scanner = start(Setup::new((*store).clone(), folder.path())).await.unwrap();
+    let new = NewCode {
+        destination: Some(Destination::Url(TargetUrl::parse("https://example.com/menu", "https://go.acme.io").unwrap())),
+        ..NewCode::default()
+    };
+    let unit = store.write(&SYSTEM, new, |tx, new| {
+        Box::pin(async move { Ok::<_, CodeError>(commands::mint_many(tx, workspace(1), 1_000, new).await?.codes) })
+    });
+    let codes: Vec<String> = unit.await.unwrap().iter().map(ToString::to_string).collect();
+    let mut headers = HeaderMap::new();
+    headers.insert("user-agent", HeaderValue::from_static(PHONE));
+    headers.insert("accept-language", HeaderValue::from_static("de-AT,de;q=0.9"));
+    headers.insert("host", HeaderValue::from_static("go.acme.io"));
+    let request = |code, n: u32| ScanRequest {
+        code,
+        query: None,
+        is_get: true,
+        headers: &headers,
+        address: (n | 0x0A00_0000).to_be_bytes().into(),
+        place: None,
+    };
+    for code in &codes {
+        assert!(matches!(scanner.scan_slowly(&request(code, 1)).await, Outcome::Redirect(_)));
+    }
+    // A busy code in a thousand, as in life: the n-th is scanned as often as the first by n.
+    let skewed: Vec<&String> =
+        (0..300_000_u64).map(|n| &codes[(1000.0_f64.powf((n * 7919 % 300_000) as f64 / 300_000.0) - 1.0) as usize]).collect();
+    scanner.settle().await.unwrap();
+    let began = Instant::now();
+    for (n, code) in skewed.iter().enumerate() {
+        assert!(matches!(scanner.scan(&request(code, n as u32)), Some(Outcome::Redirect(_))));
+    }
+    each("scan from memory, recorded, counting beside it", skewed.len() as u64, began);
+    let waiting = scanner.stats().waiting;
+    let began = Instant::now();
+    scanner.settle().await.unwrap();
+    if waiting > 0 {
+        each("what was left to count", waiting, began);
+    }
+    scanner.stop().await.unwrap();
+    println!("{:?}", scanner.stats());
+}
