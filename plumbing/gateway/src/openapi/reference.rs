@@ -33,12 +33,12 @@ article,details.schema{background:var(--tile);border:1px solid var(--line);borde
 .method{font:700 .74rem/1 ui-monospace,monospace;padding:.3rem .5rem;border:1px solid currentColor;border-radius:.3rem}
 .get{color:var(--get)}.post{color:var(--post)}.put{color:var(--put)}.patch{color:var(--patch)}.delete{color:var(--delete)}
 table{border-collapse:collapse;width:100%;font-size:.9rem}td,th{text-align:left;vertical-align:top;padding:.35rem .8rem .35rem 0;border-top:1px solid var(--line)}
-tr:first-child>td,tr:first-child>th{border-top:0}th{font-weight:500;white-space:nowrap}td p:first-child{margin-top:0}
+tr:first-child>td,tr:first-child>th{border-top:0}th{font-weight:500;white-space:nowrap;width:13rem}h4 code{text-transform:none;letter-spacing:0}td p:first-child{margin-top:0}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.85em;background:var(--code);border-radius:.3rem}
 code{padding:.1em .3em}pre{padding:.8rem 1rem;overflow:auto;line-height:1.45}pre code{padding:0;background:none}
 .quiet{color:var(--quiet)}.must{color:var(--delete);font-size:.8em}
 summary{cursor:pointer;font-weight:500}details details{margin:.3rem 0}
-@media(max-width:55rem){body{display:block}nav{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line)}}
+@media(max-width:55rem){body{display:block}th{width:auto;white-space:normal}nav{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line)}}
 ";
 
 /// The whole page for a document.
@@ -59,7 +59,7 @@ pub fn page(document: &Value) -> String {
         for operation in operations {
             let name = text(operation.node, "summary")
                 .map_or_else(|| format!("{} {}", operation.method.to_uppercase(), operation.path), str::to_owned);
-            let _ = write!(html, "<a href=\"#{}\">{}</a>", operation.anchor(), escape(name.trim_end_matches('.')));
+            let _ = write!(html, "<a href=\"#{}\">{}</a>", operation.anchor(), inline(name.trim_end_matches('.')));
         }
     }
     let _ = write!(
@@ -209,6 +209,10 @@ impl<'d> Writer<'d> {
 
     /// The fields of an object as a table, or the kind of anything else.
     fn fields(&self, html: &mut String, schema: &Value) {
+        self.fields_at(html, schema, 0);
+    }
+
+    fn fields_at(&self, html: &mut String, schema: &Value, depth: usize) {
         let mut fields = Map::new();
         let mut required = Vec::new();
         self.gather(schema, &mut fields, &mut required, 0);
@@ -224,7 +228,15 @@ impl<'d> Writer<'d> {
             }
             html.push_str("</th><td>");
             self.prose(html, field);
-            let _ = write!(html, "<span class=\"quiet\">{}</span></td></tr>", self.kind(field));
+            let _ = write!(html, "<span class=\"quiet\">{}</span>", self.kind(field));
+            // An object that has no name of its own is described where it stands.
+            let inner = if field["type"] == "array" { &field["items"] } else { field };
+            if inner.get("properties").is_some() && depth < DEPTH_MAX {
+                html.push_str("<details><summary>Its fields</summary>");
+                self.fields_at(html, inner, depth + 1);
+                html.push_str("</details>");
+            }
+            html.push_str("</td></tr>");
         }
         html.push_str("</table>");
     }
