@@ -1,2 +1,192 @@
-//! The binary.
-fn main() {}
+//! The binary: reads the command line and plays the role that it names.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gateway::{ServerLimits, ShutdownSignal, serve, shutdown};
+use kernel::Caller;
+use store::backup;
+use tessera::config::{CommandLine, Config, Role};
+use tessera::{Greeting, Installation, Work, installation, reachable_url};
+use tokio::net::TcpListener;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    log(line.options.log_json);
+    let role = line.role.unwrap_or(Role::Run);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tessera: no threads can be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = Config::load(line.options).map_err(Failure::from).and_then(|config| runtime.block_on(play(role, config)));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tessera: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(is_json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TESSERA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if is_json { log.json().init() } else { log.init() }
+}
+
+async fn play(role: Role, config: Config) -> Result<(), Failure> {
+    match role {
+        Role::Run => run(config, Work::Both).await,
+        Role::Serve | Role::Work if config.database.is_none() => {
+            Err("serve and work are two processes, which a SQLite file cannot have: use `run`, or name a PostgreSQL with --database".into())
+        }
+        Role::Serve => run(config, Work::ServeOnly).await,
+        Role::Work => run(config, Work::JobsOnly).await,
+        Role::Migrate => {
+            let store = store::Store::open(config.store()).await?;
+            println!("{} migrations were run; the database is up to date", store.migrations_run());
+            store.close().await;
+            Ok(())
+        }
+        Role::Link { email } => link(config, &email).await,
+        Role::Backup { file } => {
+            if config.database.is_some() {
+                return Err("PostgreSQL is backed up with its own tools: pg_dump for a copy, WAL archiving for every moment; the journal of each node is in its data folder".into());
+            }
+            let key = backup_key(&config)?;
+            let (data, now) = (config.data.clone(), kernel::Clock::system().now());
+            let journal = config.data.join("journal");
+            let stage = move |stage: &std::path::Path| {
+                if journal.exists() { codes::scan::backup_journal(&journal, &stage.join("journal")).map(|_| ()).map_err(std::io::Error::other) } else { Ok(()) }
+            };
+            let made = backup::backup(&data, &file, key.as_ref(), now, &kernel::Entropy::system(), stage)?;
+            let bytes: u64 = made.files.iter().map(|file| file.bytes).sum();
+            let sealed = if key.is_some() { ", encrypted" } else { "" };
+            println!("{}: {} files, {bytes} bytes{sealed}. The file secret.key is not in it: keep a copy apart", file.display(), made.files.len());
+            Ok(())
+        }
+        Role::Restore { file } => {
+            let key = config.backup_key.as_ref().map(|path| store::key_file(path, &kernel::Entropy::system())).transpose()?;
+            let restored = backup::restore(&file, &config.data, key.as_ref())?;
+            println!("{} holds the installation as it was at {}: {} files, each verified. Put its secret.key back beside it", config.data.display(), restored.created_at, restored.files.len());
+            Ok(())
+        }
+        Role::Check => check(config).await,
+    }
+}
+
+fn backup_key(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
+    Ok(config.backup_key.as_ref().map(|path| store::key_file(path, &kernel::Entropy::system())).transpose()?)
+}
+
+async fn check(config: Config) -> Result<(), Failure> {
+    println!("the configuration makes sense");
+    match &config.database {
+        None => {
+            let bytes = backup::check(&config.data)?;
+            println!("the database is sound: {bytes} bytes");
+        }
+        Some(_) => {
+            let store = store::Store::open(config.store()).await?;
+            println!("the database server answers and is up to date");
+            store.close().await;
+        }
+    }
+    Ok(())
+}
+
+async fn link(config: Config, email: &str) -> Result<(), Failure> {
+    let store = store::Store::open(config.store()).await?;
+    let email = people::Email::parse(email)?;
+    let token = store
+        .write(&Caller::system("link"), email, |tx, email| {
+            Box::pin(async move {
+                let person = people::queries::person_by_email_everywhere(tx, &email).await?.ok_or(people::PeopleError::NotFound { what: "person" })?;
+                people::commands::issue_sign_in_link_everywhere(tx, person.id).await
+            })
+        })
+        .await?;
+    println!("{}/sign-in/{token}", reachable_url(&config, config.listen));
+    store.close().await;
+    Ok(())
+}
+
+async fn run(config: Config, work: Work) -> Result<(), Failure> {
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        format!("cannot listen on {}: {error}. Choose another address with --listen, such as 127.0.0.1:0 for a free port", config.listen)
+    })?;
+    let listen = listener.local_addr()?;
+    let store_config = config.store();
+    let tls = installation::tls(&config, listen, &store_config)?;
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();
+    let (trigger, signal) = shutdown();
+    let public_url = reachable_url(&config, listen);
+    let installation = Installation::open(&config, store_config, &public_url, work, metrics, signal.clone()).await?;
+    greet(&config, listen, &public_url, work, &installation, tls.as_ref()).await?;
+    tokio::spawn(async move {
+        ended().await;
+        trigger.begin();
+    });
+    serve_until(listener, tls, &installation, signal).await;
+    installation.close().await;
+    Ok(())
+}
+
+async fn serve_until(listener: TcpListener, tls: Option<gateway::TlsSetup>, installation: &Installation, signal: ShutdownSignal) {
+    let door = installation.door.clone();
+    serve(listener, tls, move |peer| door.service(peer), signal, ServerLimits::default()).await;
+}
+
+async fn greet(
+    config: &Config,
+    listen: std::net::SocketAddr,
+    public_url: &str,
+    work: Work,
+    installation: &Installation,
+    tls: Option<&gateway::TlsSetup>,
+) -> Result<(), Failure> {
+    let demonstration = if work == Work::JobsOnly { None } else { tessera::seed(&installation.parts.store, config.json).await? };
+    let made_here = config.tls == tessera::config::Tls::Local;
+    let greeting = Greeting {
+        listen,
+        public_url: public_url.to_owned(),
+        sign_in_url: demonstration.as_ref().map(|demo| format!("{public_url}/sign-in/{}", demo.sign_in_token)),
+        card_url: demonstration.as_ref().map(|demo| format!("{public_url}/{}", demo.code)),
+        api_url: format!("{public_url}/docs"),
+        api_key: demonstration.and_then(|demo| demo.api_key),
+        mailbox_url: installation.parts.mail_folder.as_ref().map(|_| format!("{public_url}/dev/mailbox")),
+        certificate_sha256: tls.filter(|_| made_here).map(gateway::TlsSetup::fingerprint),
+    };
+    if config.json {
+        println!("{}", serde_json::to_string(&greeting)?);
+    } else {
+        println!("{}", greeting.text());
+    }
+    Ok(())
+}
+
+/// Waits for Ctrl-C or the signal that service managers send.
+async fn ended() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

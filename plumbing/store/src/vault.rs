@@ -5,6 +5,7 @@ use std::path::Path;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use kernel::Entropy;
+use sha2::{Digest, Sha256};
 
 use crate::StoreError;
 
@@ -15,18 +16,25 @@ const NONCE_BYTES: usize = 24;
 #[derive(Clone)]
 pub struct Vault {
     cipher: XChaCha20Poly1305,
+    key: [u8; 32],
     entropy: Entropy,
 }
 
 impl Vault {
     /// With a key of 32 bytes.
     pub fn new(key: &[u8; 32], entropy: Entropy) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(key.into()), entropy }
+        Self { cipher: XChaCha20Poly1305::new(key.into()), key: *key, entropy }
     }
 
     /// With the key in a file, which is made where it is missing, readable by its owner alone.
     pub fn in_file(path: &Path, entropy: Entropy) -> Result<Self, StoreError> {
         Ok(Self::new(&key_file(path, &entropy)?, entropy))
+    }
+
+    /// A key for another purpose that follows from the vault's own, the same after every start. `purpose` is a fixed text of
+    /// the program, so that no two uses share a key.
+    pub fn derive(&self, purpose: &'static str) -> [u8; 32] {
+        Sha256::new().chain_update(b"tessera derived key").chain_update(self.key).chain_update(purpose).finalize().into()
     }
 
     /// Encrypts `plain`; `purpose` (a row's id, say) must be the same when it is opened, so that a sealed secret that was

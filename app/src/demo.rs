@@ -1,0 +1,124 @@
+//! The demonstration workspace of a very first start: a person, a card, its code and, for scripts, an API key.
+
+use cards::{LabelledDraft, LinkDraft, Profile, ProfileDraft};
+use codes::PublicCode;
+use kernel::{Caller, Kind};
+use people::{Email, KeyDraft, Locale, PersonName, WorkspaceName, Zone};
+use store::{Store, StoreError};
+
+use crate::roles;
+
+/// Who owns the demonstration workspace.
+const OWNER: &str = "ada@example.com";
+
+/// What a start tells of the demonstration workspace.
+#[derive(Debug, Clone)]
+pub struct Demonstration {
+    /// Signs its owner in, once.
+    pub sign_in_token: String,
+    /// The code of its card.
+    pub code: PublicCode,
+    /// An API key with every right, if one was asked for.
+    pub api_key: Option<String>,
+}
+
+/// Why the demonstration workspace could not be made or found.
+#[derive(Debug, thiserror::Error)]
+#[error("the demonstration workspace cannot be used: {0}")]
+pub struct DemonstrationError(String);
+
+impl From<StoreError> for DemonstrationError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> DemonstrationError {
+    DemonstrationError(error.to_string())
+}
+
+fn profile() -> Result<Profile, DemonstrationError> {
+    let draft = ProfileDraft {
+        given_name: Some("Ada".into()),
+        family_name: Some("Lovelace".into()),
+        job_title: Some("Head of Analytical Engines".into()),
+        organisation: Some("Babbage & Lovelace".into()),
+        emails: vec![LabelledDraft::new("work", OWNER)],
+        phones: vec![LabelledDraft::new("work", "+44 20 7946 0018")],
+        links: vec![LinkDraft { title: Some("Website".into()), url: "https://example.com/".into() }],
+        note: Some("Numbers, notes and engines. Ask me about Bernoulli.".into()),
+        language: Some("en".into()),
+        colour: Some("#2f5d8a".into()),
+        ..ProfileDraft::default()
+    };
+    Profile::parse(draft).map_err(|faults| DemonstrationError(format!("{faults:?}")))
+}
+
+/// Makes the demonstration workspace where the installation has no workspace yet, and gives a new sign-in link for it where it
+/// is still there. `None` on an installation that is in use without it.
+pub async fn seed(store: &Store, wants_key: bool) -> Result<Option<Demonstration>, DemonstrationError> {
+    static SEED: Caller = Caller::system("demonstration");
+    let is_empty = people::queries::first_workspace_everywhere(&mut store.read()).await?.is_none();
+    if is_empty {
+        make(store).await?;
+    }
+    let owner = Email::parse(OWNER).map_err(said)?;
+    store
+        .write(&SEED, (owner, wants_key), |tx, (owner, wants_key)| {
+            Box::pin(async move {
+                let Some(person) = people::queries::person_by_email_everywhere(tx, &owner).await? else { return Ok(None) };
+                let Some(membership) = people::queries::memberships_everywhere(tx, person.id).await?.into_iter().next() else { return Ok(None) };
+                let workspace = membership.workspace;
+                let Some(card) = cards::queries::default_of(tx, workspace, membership.member).await? else { return Ok(None) };
+                let codes = codes::queries::of_thing(tx, workspace, "card", &card.id.to_string(), 1).await?;
+                let Some(code) = codes.into_iter().next() else { return Ok(None) };
+                let sign_in_token = people::commands::issue_sign_in_link_everywhere(tx, person.id).await.map_err(said)?;
+                let api_key = match wants_key {
+                    false => None,
+                    true => {
+                        let draft = KeyDraft::parse("demonstration", roles::every_scope(), None, tx.now()).map_err(said)?;
+                        match people::commands::issue_key(tx, workspace, draft).await {
+                            Ok(key) => Some(key.text),
+                            // So many starts asked for keys that there is no room: they are revoked by a person.
+                            Err(error) if kernel::Fault::kind(&error) == Kind::Conflict => None,
+                            Err(error) => return Err(said(error)),
+                        }
+                    }
+                };
+                Ok(Some(Demonstration { sign_in_token, code: code.code, api_key }))
+            })
+        })
+        .await
+}
+
+async fn make(store: &Store) -> Result<(), DemonstrationError> {
+    static SEED: Caller = Caller::system("demonstration");
+    let (workspace, member) = store
+        .write(&SEED, (), |tx, ()| {
+            Box::pin(async move {
+                let (workspace, member) = people::commands::create_workspace(
+                    tx,
+                    &WorkspaceName::parse("Demonstration").map_err(said)?,
+                    &Locale::parse("en").map_err(said)?,
+                    &Zone::parse("UTC").map_err(said)?,
+                    &Email::parse(OWNER).map_err(said)?,
+                    &PersonName::parse("Ada Lovelace").map_err(said)?,
+                )
+                .await
+                .map_err(said)?;
+                Ok::<_, DemonstrationError>((workspace.id, member.id))
+            })
+        })
+        .await?;
+    // The card is made with its owner's own rights, as through the door.
+    let owner = Caller::Person { workspace, member, grants: roles::roles().owner };
+    store
+        .write(&owner, (member, profile()?), |tx, (member, profile)| {
+            Box::pin(async move {
+                let card = cards::commands::create(tx, Some(member), profile).await.map_err(said)?;
+                cards::commands::mint_code(tx, card.id).await.map_err(said)?;
+                Ok::<_, DemonstrationError>(())
+            })
+        })
+        .await
+}

@@ -1,0 +1,290 @@
+//! One running installation: opened from its configuration, put together, and closed in the right order.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use codes::scan::{Scanner, Setup};
+use gateway::{Door, DoorSettings, LimitSettings, Proxies, Rate, ShutdownSignal, TlsSetup, TlsSource};
+use http::HeaderName;
+use leads::FormKey;
+use metrics_exporter_prometheus::PrometheusHandle;
+use notifications::{
+    AllowedNetworks, Channels, GateLimits, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, SystemResolver, WebhookClient,
+    WebhookLimits,
+};
+use outbox::{Feed, Outbox};
+use people::{Links, Passwords, Roles};
+use store::{Reads, Store};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, Tls};
+use crate::pages::scan::ScanPages;
+use crate::scan_door::ScanDoor;
+use crate::{roles, router, worker};
+
+/// How often what has had its time is deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// How long running jobs are waited for at the end.
+const JOBS_GRACE: Duration = Duration::from_secs(10);
+
+/// Why an installation does not start; says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallationError {
+    /// The database.
+    #[error("{0}")]
+    Store(#[from] store::StoreError),
+    /// The journal of scans.
+    #[error("{0}")]
+    Scans(#[from] codes::scan::ScanError),
+    /// The outbox.
+    #[error("{0}")]
+    Outbox(#[from] outbox::OutboxError),
+    /// The certificate.
+    #[error("tls: {0}")]
+    Tls(#[from] gateway::TlsError),
+    /// A value of the configuration that only its module can judge.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// Which part of the work this process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Serves and works off jobs.
+    Both,
+    /// Serves; jobs are left to others.
+    ServeOnly,
+    /// Works off jobs; serves nothing but the operator's addresses.
+    JobsOnly,
+    /// Serves, and runs jobs when a test says so.
+    ByHand,
+}
+
+/// What handlers and pages share.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// Where this installation is reached, without a slash at the end.
+    pub public_url: Arc<str>,
+    /// What each role may do.
+    pub roles: Arc<Roles>,
+    /// Where passwords are checked.
+    pub passwords: Passwords,
+    /// Where the links of mails lead.
+    pub links: Links,
+    /// Signs the forms on card pages.
+    pub form_key: FormKey,
+    /// Answers scans.
+    pub scanner: Scanner,
+    /// The live stream.
+    pub live: Live,
+    /// Networks inside that webhooks may reach.
+    pub allowed: AllowedNetworks,
+    /// The folder of kept mails, where no mail server is configured.
+    pub mail_folder: Option<std::path::PathBuf>,
+    /// Card pages, kept ready.
+    pub scan_pages: ScanPages,
+}
+
+/// A running installation.
+pub struct Installation {
+    /// What handlers and pages share.
+    pub parts: Parts,
+    /// Facts, jobs and timers.
+    pub outbox: Outbox,
+    /// The door that every connection goes through.
+    pub door: Arc<ScanDoor>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Installation {
+    /// Opens everything. `public_url` is what codes and mails carry; `metrics` renders `/metrics`.
+    pub async fn open(
+        config: &Config,
+        store_config: store::Config,
+        public_url: &str,
+        work: Work,
+        metrics: Option<PrometheusHandle>,
+        shutdown: ShutdownSignal,
+    ) -> Result<Self, InstallationError> {
+        let store = Store::open(store_config).await?;
+        let public_url: Arc<str> = public_url.trim_end_matches('/').into();
+        let channels = channels(config, &store)?;
+        let allowed = allowed(config)?;
+        let needs = worker::Needs { channels, public_url: public_url.clone() };
+        let builder = worker::outbox(store.clone(), &needs);
+        let outbox = match work {
+            Work::ServeOnly => builder.follow_only().start().await?,
+            Work::ByHand => builder.by_hand().start().await?,
+            Work::Both | Work::JobsOnly => builder.start().await?,
+        };
+        let scanner = codes::scan::start(Setup::new(store.clone(), config.data.join("journal"))).await?;
+        let scan_pages = ScanPages::new(store.clone(), public_url.clone(), FormKey::derived_from(&store.vault().derive("form token")));
+        let facts = router::live_facts();
+        let mail_folder = config.smtp.is_none().then(|| config.data.join("mail"));
+        let parts = Parts {
+            live: Live::new(outbox.feed(), &facts, LiveLimits::default()),
+            roles: Arc::new(roles::roles()),
+            passwords: Passwords::new(store.entropy()),
+            links: Links { sign_in: format!("{public_url}/sign-in/"), invitation: format!("{public_url}/join/") },
+            form_key: FormKey::derived_from(&store.vault().derive("form token")),
+            store,
+            public_url,
+            scanner: scanner.clone(),
+            allowed,
+            mail_folder,
+            scan_pages: scan_pages.clone(),
+        };
+        let proxies = Proxies::of(config.trusted_proxies.iter().copied());
+        let door = Door::new(
+            DoorSettings {
+                proxies: proxies.clone(),
+                limits: limits(config),
+                problem_page: Some(crate::pages::problem_page),
+                ..DoorSettings::default()
+            },
+            Arc::new(people::Door::new(parts.store.clone(), parts.roles.clone())),
+            parts.store.entropy(),
+            shutdown.clone(),
+        );
+        let router = router::router(&parts, &door, work, metrics, shutdown);
+        let country_header = config.country_header.as_deref().map(|name| {
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| InstallationError::Setting(format!("country_header = {name:?} is not a header's name")))
+        });
+        let door = Arc::new(ScanDoor { scanner: scanner.clone(), proxies, country_header: country_header.transpose()?, pages: scan_pages.clone(), router });
+        let mut tasks = follow(outbox.feed(), scanner, scan_pages);
+        if work != Work::ByHand {
+            let store = parts.store.clone();
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(SWEEP_EVERY).await;
+                    if let Err(error) = worker::sweep(&store).await {
+                        tracing::warn!(%error, "what has had its time was not swept");
+                    }
+                }
+            }));
+        }
+        Ok(Self { parts, outbox, door, tasks })
+    }
+
+    /// Ends everything that was begun: jobs first, then the count of scans, then the database.
+    pub async fn close(self) {
+        self.outbox.stop(JOBS_GRACE).await;
+        if let Err(error) = self.parts.scanner.stop().await {
+            tracing::warn!(%error, "scans stay in the journal and are counted at the next start");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.parts.store.close().await;
+    }
+}
+
+/// Keeps what is in memory in step with the log: codes, card pages.
+fn follow(feed: Feed, scanner: Scanner, pages: ScanPages) -> Vec<JoinHandle<()>> {
+    let mut facts = feed.subscribe();
+    let mut following = feed.following();
+    let (hearing, hearing_pages) = (scanner.clone(), pages.clone());
+    let heard = tokio::spawn(async move {
+        loop {
+            match facts.recv().await {
+                Ok(fact) => {
+                    hearing.hear(&fact);
+                    hearing_pages.hear(&fact);
+                }
+                // Some were missed: what they would have changed is not known, so everything is asked for again.
+                Err(RecvError::Lagged(_)) => {
+                    hearing.doubt();
+                    hearing.trust();
+                    hearing_pages.forget_all();
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
+    let watched = tokio::spawn(async move {
+        while following.changed().await.is_ok() {
+            if *following.borrow_and_update() {
+                scanner.trust();
+            } else {
+                scanner.doubt();
+            }
+            pages.forget_all();
+        }
+    });
+    vec![heard, watched]
+}
+
+fn limits(config: &Config) -> LimitSettings {
+    let a_minute = |requests| Rate { requests, per_s: 60 };
+    LimitSettings {
+        address: a_minute(config.rates.address),
+        caller: a_minute(config.rates.caller),
+        public_form: a_minute(config.rates.form),
+        ..LimitSettings::default()
+    }
+}
+
+fn allowed(config: &Config) -> Result<AllowedNetworks, InstallationError> {
+    let blocks: Vec<String> = config.webhook_allow.iter().map(|block| with_prefix(block)).collect();
+    AllowedNetworks::parse(blocks.iter().map(String::as_str)).map_err(|error| InstallationError::Setting(format!("webhook_allow: {error}")))
+}
+
+/// An address alone is a block of one.
+fn with_prefix(block: &str) -> String {
+    match block.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => format!("{address}/32"),
+        Ok(IpAddr::V6(address)) => format!("{address}/128"),
+        Err(_) => block.to_owned(),
+    }
+}
+
+fn channels(config: &Config, store: &Store) -> Result<Channels, InstallationError> {
+    let sender = sender(&config.mail_from)?;
+    let transport = match &config.smtp {
+        Some(url) => MailTransport::Smtp(SmtpPool::new(SmtpConfig::parse(url).map_err(|error| InstallationError::Setting(format!("smtp: {error}")))?)),
+        None => MailTransport::Folder(config.data.join("mail")),
+    };
+    let client = WebhookClient::new(Arc::new(SystemResolver), allowed(config)?, &[], WebhookLimits::default());
+    Ok(Channels::new(MailSetup { sender, transport }, client, GateLimits::default(), store.clock()))
+}
+
+/// `Name <address>`, or an address alone.
+fn sender(text: &str) -> Result<Sender, InstallationError> {
+    let (name, address) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => (name.trim().trim_matches('"'), address),
+        None => ("", text.trim()),
+    };
+    Sender::new(name, address).map_err(|error| InstallationError::Setting(format!("mail_from = {text:?}: {error}")))
+}
+
+/// The certificate of our own door, if it has one.
+pub fn tls(config: &Config, listen: SocketAddr, store: &store::Config) -> Result<Option<TlsSetup>, InstallationError> {
+    let source = match &config.tls {
+        Tls::Off => return Ok(None),
+        Tls::Files { certificate, key } => TlsSource::Files { certificate: certificate.clone(), key: key.clone() },
+        Tls::Local => {
+            let mut names = vec!["localhost".to_owned(), listen.ip().to_string()];
+            names.extend(crate::greeting::local_network_address().map(|address| address.to_string()));
+            names.extend(config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok()?.host_str().map(str::to_owned)));
+            names.retain(|name| name != "0.0.0.0" && name != "::");
+            names.push("127.0.0.1".to_owned());
+            names.sort();
+            names.dedup();
+            TlsSource::MadeOnTheSpot { folder: config.data.join("tls"), names }
+        }
+    };
+    Ok(Some(TlsSetup::open(&source, &store.clock)?))
+}
+
+/// Whether requests can be served, in words for the operator where not.
+pub async fn readiness(store: Store, scanner: Scanner) -> Result<(), String> {
+    store.read().horizon().await.map_err(|error| error.to_string())?;
+    match scanner.health() {
+        codes::scan::Health::Good => Ok(()),
+        health => Err(format!("the journal of scans: {health:?}")),
+    }
+}

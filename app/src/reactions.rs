@@ -1,0 +1,33 @@
+//! Every fact and the jobs that follow from it. Pure: a table that a product owner can read.
+
+use codes::scan::Scanned;
+use leads::events::LeadCaptured;
+use outbox::{Entry, Fact, NewJob};
+use people::events::MemberRemoved;
+
+use crate::worker::{MailCardBack, MemberLeft, TellOfScan};
+
+/// What follows from one committed fact.
+pub fn reactions(fact: &Entry) -> Vec<NewJob> {
+    let workspace = fact.workspace;
+    match fact.name.as_str() {
+        // Somebody left their details: the owner and the webhooks hear of it, and the visitor gets the card by mail.
+        LeadCaptured::NAME => {
+            let Some(captured) = fact.decode::<LeadCaptured>() else { return Vec::new() };
+            let tell = leads::TellOwner::after(&captured).map(|job| NewJob::of(workspace, &job));
+            let mail = MailCardBack::after(&captured).map(|job| NewJob::of(workspace, &job));
+            tell.into_iter().chain(mail).collect()
+        }
+        // A code was scanned by a person: whoever asked to be told of it is.
+        Scanned::NAME => {
+            let Some(scanned) = fact.decode::<Scanned>() else { return Vec::new() };
+            TellOfScan::after(&scanned).map(|job| NewJob::of(workspace, &job)).into_iter().collect()
+        }
+        // Somebody left the workspace: nobody is told of scans in their name any more.
+        MemberRemoved::NAME => {
+            let Some(removed) = fact.decode::<MemberRemoved>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &MemberLeft { member: removed.member })]
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,35 @@
+//! Who may do what: the table of roles over the rights that the modules name, and the scopes that an API key can have.
+
+use kernel::{Grant, Grants};
+use people::Roles;
+
+/// Rights to look on.
+const READ: [Grant; 5] = [codes::grants::READ, cards::grants::READ, leads::grants::READ, notifications::grants::READ, people::grants::READ];
+/// Rights to work with codes, cards and leads.
+const WORK: [Grant; 3] = [codes::grants::WRITE, cards::grants::WRITE, leads::grants::WRITE];
+/// Rights to look after the workspace.
+const MANAGE: [Grant; 6] = [
+    leads::grants::ERASE,
+    notifications::grants::WRITE,
+    people::grants::WRITE,
+    people::grants::KEYS_READ,
+    people::grants::KEYS_WRITE,
+    people::grants::AUDIT_READ,
+];
+
+/// The table.
+pub fn roles() -> Roles {
+    let all = || READ.into_iter().chain(WORK).chain(MANAGE);
+    Roles {
+        owner: Grants::of(all()),
+        admin: Grants::of(all()),
+        member: Grants::of(READ.into_iter().chain(WORK)),
+        viewer: Grants::of(READ),
+        scopes: all().collect(),
+    }
+}
+
+/// Every right of the table, for a key of the demonstration workspace.
+pub fn every_scope() -> Vec<Grant> {
+    roles().scopes
+}
