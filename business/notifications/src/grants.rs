@@ -6,3 +6,5 @@ use kernel::Grant;
 pub const READ: Grant = Grant("notifications:read");
 /// Change endpoints and templates, replay and test.
 pub const WRITE: Grant = Grant("notifications:write");
+/// All of them.
+pub const ALL: [Grant; 2] = [READ, WRITE];

@@ -2,6 +2,8 @@
 
 #[path = "all/deliveries.rs"]
 mod deliveries;
+#[path = "all/http.rs"]
+mod http;
 #[path = "all/sink.rs"]
 mod sink;
 #[path = "all/smtp.rs"]
