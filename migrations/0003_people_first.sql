@@ -32,6 +32,7 @@ create table people_members (
   left_at bigint
 );
 create unique index people_members_once on people_members (workspace, person) where left_at is null;
+create index people_members_listed on people_members (workspace, id) where left_at is null;
 create index people_members_of_person on people_members (person) where left_at is null;
 
 create table people_sessions (

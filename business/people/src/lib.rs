@@ -1,7 +1,7 @@
 //! People: workspaces, the persons who work in them, and how a person or a program proves who it is.
 //!
 //! Invariants: a workspace has at least one owner; a person is in a workspace once; only an owner makes or unmakes an owner;
-//! a sign-in link and an invitation work once; nobody hands out a right that they do not hold; no secret is kept, only its
+//! a sign-in link and an invitation work once; nobody hands out a right that they do not hold; no secret is kept here, only its
 //! hash (argon2id for passwords, SHA-256 for tokens and keys of 256 random bits); a refused sign-in says nothing about
 //! whether the address is known; whoever leaves is out within a second on every node, and at once on the node that did it.
 //!
@@ -40,7 +40,7 @@ pub use password::Passwords;
 pub use person::{Email, Locale, Person, PersonId, PersonName, Zone};
 pub use queries::{owners, recipient};
 pub use role::{Role, Roles};
-pub use session::{AgentClass, Session, SessionId, SignedIn, Via};
+pub use session::{AgentClass, SESSION_LIFE, Session, SessionId, SignedIn, Via};
 pub use sign_in::{Links, accept_invitation, change_password, redeem_sign_in_link, request_sign_in_link, sign_in_with_password};
 pub use sql::STATEMENTS;
 pub use workspace::{Workspace, WorkspaceName};

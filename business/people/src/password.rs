@@ -3,8 +3,8 @@
 //! Hashing takes some 30 ms and 19 MiB, on purpose. So it happens outside of every unit of work, on blocking threads, two
 //! at a time, with a short queue in front; beyond that a sign-in is told to come back rather than the machine stopping.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -58,15 +58,15 @@ pub struct Passwords {
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     entropy: Entropy,
-    /// The hash of nothing anybody knows, checked for unknown addresses so that they take as long as known ones.
-    dummy: Arc<str>,
+    /// The hash of nothing anybody knows, checked for unknown addresses so that they take as long as known ones. Made by the
+    /// first check of all, so that a start neither waits for it nor pays its memory.
+    dummy: Arc<OnceLock<String>>,
 }
 
 impl Passwords {
-    /// A place for passwords; makes the dummy hash, which takes as long as one check.
+    /// A place for passwords, whose salts come from `entropy`.
     pub fn new(entropy: &Entropy) -> Self {
-        let dummy = derive(&entropy.bytes::<32>(), &entropy.bytes::<16>()).unwrap_or_default();
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: Arc::default(), entropy: entropy.clone(), dummy: dummy.into() }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting: Arc::default(), entropy: entropy.clone(), dummy: Arc::default() }
     }
 
     /// The PHC text of a password to keep.
@@ -83,9 +83,13 @@ impl Passwords {
             return Ok(false);
         }
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.dummy.to_string());
-        let password = password.to_owned();
-        let right = self.in_turn(move || verify(password.as_bytes(), &hash)).await?;
+        let (secret, salt) = (self.entropy.bytes::<32>(), self.entropy.bytes::<16>());
+        let (password, dummy) = (password.to_owned(), self.dummy.clone());
+        let work = move || {
+            let dummy = dummy.get_or_init(|| derive(&secret, &salt).unwrap_or_default());
+            verify(password.as_bytes(), hash.as_deref().unwrap_or(dummy))
+        };
+        let right = self.in_turn(work).await?;
         Ok(right && known)
     }
 

@@ -19,7 +19,7 @@ kernel::id!(
 );
 
 /// A session ends when it was not used for this long.
-pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// When a session was last seen is written down at most this often.
 pub(crate) const SEEN_EVERY: Duration = Duration::from_secs(3600);
 /// A sign-in link works this long.

@@ -49,6 +49,7 @@ pub async fn sign_in_with_password(
         .write(&Caller::system("sign-in"), (person, agent), |tx, (person, agent)| {
             Box::pin(async move {
                 // The check took its time: a password that was changed meanwhile opens nothing.
+                commands::lock_person(tx, person.id).await?;
                 let now = queries::person_everywhere(tx, person.id).await?.filter(|now| now.version == person.version);
                 let person = now.ok_or(PeopleError::SignInRefused)?;
                 let member = queries::default_member_everywhere(tx, person.id).await?.ok_or(PeopleError::SignInRefused)?;

@@ -1,4 +1,5 @@
 //! People on a real database: the verbs, the door and the addresses.
+#![allow(clippy::unwrap_used, reason = "a test says by a panic what it did not get")]
 
 #[path = "all/addresses.rs"]
 mod addresses;

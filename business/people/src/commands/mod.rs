@@ -23,7 +23,7 @@ pub use workspaces::{WorkspaceChange, change_workspace, create_workspace};
 use kernel::{Caller, WorkspaceId};
 use store::{StoreError, Tx};
 
-use crate::{PeopleError, Role, queries};
+use crate::{PeopleError, PersonId, Role, queries};
 
 /// The role with which the caller acts on the people of the workspace: a member's own as it is now, and an admin's for a
 /// program, which therefore never touches owners. Tessera itself acts as an owner.
@@ -37,6 +37,12 @@ async fn acting_role(tx: &mut Tx, workspace: WorkspaceId) -> Result<Role, People
         Caller::Visitor { .. } => Err(PeopleError::PersonNeeded),
         Caller::System { .. } => Ok(Role::Owner),
     }
+}
+
+/// Units that open sessions by a password or a link, and units that change the password, run one after the other: else a
+/// session that the old password opened could slip in behind the sweep of a change.
+pub(crate) async fn lock_person(tx: &mut Tx, person: PersonId) -> Result<(), StoreError> {
+    tx.lock("people.person", &person.to_string()).await
 }
 
 /// Units that change who is in a workspace run one after the other, because they count its owners.

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::time::Duration;
 use store::{Tx, params};
 
-use super::letters;
+use super::{letters, lock_person};
 use crate::session::{LINK_LIFE, LINKS_PER_HOUR_MAX, LinkId, SESSION_LIFE, SESSIONS_MAX};
 use crate::sign_in::Links;
 use crate::token::{self, Hash};
@@ -70,6 +70,7 @@ pub async fn redeem_sign_in_link(tx: &mut Tx, token_hash: &Hash, agent: &AgentCl
     let now = tx.now();
     let link =
         store::Reads::row(tx, &sql::FIND_LINK_EVERYWHERE, params![token_hash, now], sql::link).await?.ok_or(PeopleError::LinkSpent)?;
+    lock_person(tx, link.person).await?;
     if tx.execute(&sql::USE_LINK_EVERYWHERE, params![link.id, now]).await? == 0 {
         return Err(PeopleError::LinkSpent);
     }
@@ -115,6 +116,7 @@ pub async fn switch_workspace(tx: &mut Tx, session: SessionId, workspace: Worksp
 /// Sets a password whose proof was checked against `person` as it was: if the password has changed meanwhile, nothing
 /// happens. Every other session and every open link ends.
 pub(crate) async fn set_password(tx: &mut Tx, person: &Person, session: &Session, hash: &str) -> Result<(), PeopleError> {
+    lock_person(tx, person.id).await?;
     let now = tx.now();
     if tx.execute(&sql::UPDATE_PASSWORD_EVERYWHERE, params![person.id, person.version, hash]).await? == 0 {
         return Err(PeopleError::ProofNeeded);

@@ -67,7 +67,7 @@ async fn a_key_of_another_workspace_does_not_exist() {
     let new = create(&world, &world.owner(), vec![CODES_READ], None).await.unwrap();
     assert!(matches!(revoke(&world, &world.caller(&stranger), new.key.id).await, Err(PeopleError::NotFound { .. })));
     assert!(queries::keys(&mut world.store.read(), foreign, "", 10).await.unwrap().is_empty());
-    assert_eq!(queries::keys(&mut world.store.read(), world.workspace, "", 10).await.unwrap(), [new.key.clone()]);
+    assert_eq!(queries::keys(&mut world.store.read(), world.workspace, "", 10).await.unwrap(), std::slice::from_ref(&new.key));
     assert_eq!(queries::key(&mut world.store.read(), world.workspace, new.key.id).await.unwrap().unwrap().scopes, ["codes:read"]);
 }
 

@@ -136,6 +136,21 @@ async fn of_two_changes_of_one_password_at_once_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_session_of_an_old_password_slips_in_while_it_is_changed() {
+    let world = World::new().await;
+    let mine = set_password(&world, "password number 0").await;
+    for n in 0..4 {
+        let (old, new) = (format!("password number {n}"), format!("password number {}", n + 1));
+        let (entered, changed) = tokio::join!(with_password(&world, "ada@example.com", &old), change(&world, &mine, Some(&old), &new));
+        changed.unwrap();
+        if let Ok(entered) = entered {
+            assert!(world.door().by_session(&entered.token).await.unwrap().is_none());
+        }
+    }
+    assert_eq!(world.count(&SESSIONS).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_lives_while_it_is_used_and_ends_thirty_days_after() {
     let world = World::new().await;
     let signed_in = world.sign_in(&world.owner).await;
