@@ -137,6 +137,12 @@ mod tests {
         assert!((contrast(WHITE, BLACK) - 21.0).abs() < 0.01);
     }
 
+    #[test]
+    fn the_pages_surfaces_are_those_that_the_shades_are_made_for() {
+        let css = include_str!("../templates/page.css");
+        assert!(css.contains(&format!("--soft:{LIGHT};")) && css.contains(&format!("--soft:{DARK};")));
+    }
+
     proptest! {
         #[test]
         fn whatever_the_brand_its_shades_are_readable(red: u8, green: u8, blue: u8) {

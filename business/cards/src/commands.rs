@@ -69,8 +69,8 @@ pub async fn picture(tx: &mut Tx, id: CardId, photo: Option<&Photo>) -> Result<C
     if before.photo == hash && before.is_live() {
         return Ok(before);
     }
+    lock_photos(tx, workspace, before.photo.into_iter().chain(hash)).await?;
     if let Some(photo) = photo {
-        lock_photo(tx, workspace, photo.hash).await?;
         let now = Reads::now(tx);
         tx.execute(&sql::INSERT_PHOTO, params![workspace, photo.hash.to_string(), photo.page, photo.vcard, now]).await?;
     }
@@ -125,15 +125,21 @@ async fn save(tx: &mut Tx, before: &Card, after: &Card) -> Result<(), CardError>
     }
 }
 
-/// Two cards may share a photo: one that takes it up and one that lets go of it wait for each other.
-async fn lock_photo(tx: &mut Tx, workspace: WorkspaceId, hash: PhotoHash) -> Result<(), StoreError> {
-    tx.lock("cards_photos", &format!("{workspace}:{hash}")).await
+/// Two cards may share a photo: one that takes it up and one that lets go of it wait for each other, in the order of the hashes,
+/// so that none waits in a circle.
+async fn lock_photos(tx: &mut Tx, workspace: WorkspaceId, hashes: impl IntoIterator<Item = PhotoHash>) -> Result<(), StoreError> {
+    let mut keys: Vec<String> = hashes.into_iter().map(|hash| format!("{workspace}:{hash}")).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in &keys {
+        tx.lock("cards_photos", key).await?;
+    }
+    Ok(())
 }
 
-/// Forgets the photo that a card had, unless another card shows it.
+/// Forgets the photo that a card had, unless another card shows it. The photo is locked.
 async fn drop_photo(tx: &mut Tx, before: &Card) -> Result<(), StoreError> {
     if let Some(hash) = before.photo {
-        lock_photo(tx, before.workspace, hash).await?;
         tx.execute(&sql::DELETE_UNUSED_PHOTO, params![before.workspace, hash.to_string()]).await?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Cards over HTTP: `/v1/cards` for those who own them, `/c` and `/photos` for those who scan them.
 
+mod bodies;
 mod public;
 mod views;
 
@@ -20,8 +21,8 @@ use crate::commands::{self, Successor};
 use crate::error::CardError;
 use crate::photo::{self, UPLOAD_BYTES_MAX};
 use crate::{grants, queries};
-pub use views::{AddressView, CardView, CodeView, ContactView, ExchangedView, LinkView, RetiredView};
-use views::{CardBody, CardQuery, ExchangeBody, OwnerBody, RetireBody, wanted_code};
+use bodies::{CardBody, CardQuery, ExchangeBody, OwnerBody, RetireBody, wanted_code};
+pub use views::{AddressView, CardView, CodeView, ContactView, ExchangedView, LinkView, ProfileView, RetiredView};
 
 /// How many photos are decoded at once: each may take 128 MiB and a processor for some hundred milliseconds.
 const DECODED_AT_ONCE: usize = 2;
@@ -67,7 +68,7 @@ fn allowed(call: &Call, grant: Grant) -> Result<WorkspaceId, Problem> {
     Ok(call.caller()?.may(grant).map_err(CardError::from)?)
 }
 
-fn parsed(profile: views::ProfileBody) -> Result<Profile, CardError> {
+fn parsed(profile: bodies::ProfileBody) -> Result<Profile, CardError> {
     Profile::parse(profile.into()).map_err(|fields| CardError::Invalid { fields })
 }
 
@@ -96,7 +97,7 @@ async fn create(State(deps): State<Deps>, call: Call, Json(body): Json<CardBody>
     if version.is_some() {
         return Err(CardError::field("version", "must be left out: a new card has none").into());
     }
-    let (owner, code) = (views::owner(owner.as_ref(), call.caller()?.member())?, code.as_deref().map(wanted_code).transpose()?);
+    let (owner, code) = (bodies::owner(owner.as_ref(), call.caller()?.member())?, code.as_deref().map(wanted_code).transpose()?);
     let input = (owner, code, parsed(profile)?, deps.public_url.clone());
     effect_created(&deps.store, &call, input, |tx, (owner, code, profile, public_url)| {
         Box::pin(async move {
@@ -150,7 +151,7 @@ async fn hand_to(
     Path(id): Path<CardId>,
     Json(body): Json<OwnerBody>,
 ) -> Result<Answer<CardView>, Problem> {
-    let owner = views::owner(Some(&body.owner), call.caller()?.member())?;
+    let owner = bodies::owner(Some(&body.owner), call.caller()?.member())?;
     effect(&deps.store, &call, (id, owner), |tx, (id, owner)| {
         Box::pin(async move { Ok(CardView::from(&commands::hand_to(tx, id, owner).await?)) })
     })

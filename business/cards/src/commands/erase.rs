@@ -15,6 +15,7 @@ const NOBODY: &str = "—";
 /// checked who asks.
 pub async fn erase(tx: &mut Tx, workspace: WorkspaceId, member: MemberId) -> Result<u64, CardError> {
     let cards = tx.rows(&sql::CARDS_OF_OWNER, params![workspace, member], sql::card).await?;
+    super::lock_photos(tx, workspace, cards.iter().filter_map(|card| card.photo)).await?;
     let now = Reads::now(tx);
     for before in &cards {
         let state = match before.state {

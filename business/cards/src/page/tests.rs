@@ -3,6 +3,7 @@ use kernel::{RawId, Timestamp, WorkspaceId};
 use super::*;
 use crate::card::{CardId, Profile, ProfileDraft};
 use crate::contact::{AddressDraft, LabelledDraft, LinkDraft};
+use crate::language::Language;
 use crate::photo::PhotoHash;
 
 fn card(draft: ProfileDraft) -> Card {
