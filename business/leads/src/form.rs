@@ -273,6 +273,18 @@ pub enum Suspicion {
     Markup,
 }
 
+impl Suspicion {
+    /// Its word in a lead's history.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Trapped => "trapped",
+            Self::LinkInName => "link_in_name",
+            Self::ManyLinks => "many_links",
+            Self::Markup => "markup",
+        }
+    }
+}
+
 /// Looks at a submission for signs of a program. A suspect is kept and flagged, never dropped, because a person may look like one.
 pub fn suspect(new: &NewLead) -> Option<Suspicion> {
     let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();

@@ -296,7 +296,7 @@ pub struct HistoryEntry {
     pub at: Timestamp,
     /// Who: a member, a key, a visitor or the system; an identifier, never a name.
     pub actor: String,
-    /// What happened: `captured`, `submitted_again`, `status`, `assigned`, `tag_added`, `tag_removed`, `noted`,
+    /// What happened: `captured`, `submitted_again`, `suspected`, `status`, `assigned`, `tag_added`, `tag_removed`, `noted`,
     /// `cleared_of_spam`, `marked_as_spam` or `erased`.
     pub what: String,
     /// What it was before, where that means something.

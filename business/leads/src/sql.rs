@@ -38,7 +38,7 @@ store::statements! {
         and ($7 = '' or l.search_text like $7 escape '\\')
         and l.suspected_spam = $8
         order by g.lead desc limit $9";
-    COUNT_LEADS = "select status, count(*) from leads where workspace = $1 and erased_at is null and not suspected_spam group by status order by status";
+    COUNT_LEADS = "select status, count(*) from leads where workspace = $1 and erased_at is null and suspected_spam = false group by status order by status";
     FILL_LEAD = "update leads set email = $4, phone = $5, company = $6, message = $7, search_text = $8, assigned_to = $9, suspected_spam = $10,
         submission_count = submission_count + 1, version = version + 1, updated_at = $11 where workspace = $1 and id = $2 and version = $3";
     UPDATE_LEAD = "update leads set status = $4, assigned_to = $5, suspected_spam = $6, version = version + 1, updated_at = $7

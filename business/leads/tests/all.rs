@@ -1,5 +1,7 @@
 //! Leads on a real database: what is captured, worked on, exported and erased.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 #[path = "all/capture.rs"]
 mod capture;
 #[path = "all/change.rs"]

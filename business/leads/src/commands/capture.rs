@@ -125,7 +125,8 @@ async fn keep(tx: &mut Tx, arrival: Arrival) -> Result<Captured, LeadError> {
             Some(Consent { version: text.version, text: text.text, at: given.at.unwrap_or(now) })
         }
     };
-    let suspected_spam = suspect(new).is_some();
+    let suspicion = suspect(new);
+    let suspected_spam = suspicion.is_some();
     let known = known_lead(tx, workspace, new).await?;
     let again = known.is_some();
     let (lead, version) = match known {
@@ -147,6 +148,9 @@ async fn keep(tx: &mut Tx, arrival: Arrival) -> Result<Captured, LeadError> {
     submit(tx, &arrival, submission, lead, print.as_deref(), consent.as_ref(), suspected_spam).await?;
     let submission_text = submission.to_string();
     history(tx, workspace, lead, if again { "submitted_again" } else { "captured" }, None, Some(&submission_text)).await?;
+    if let Some(suspicion) = suspicion {
+        history(tx, workspace, lead, "suspected", None, Some(suspicion.word())).await?;
+    }
     let subject = lead.to_string();
     let what = if again { "lead.submitted_again" } else { "lead.captured" };
     outbox::audit(tx, workspace, what, &subject, &json!({ "submission": submission, "source": arrival.source.kind })).await?;

@@ -140,6 +140,8 @@ async fn a_suspect_is_kept_and_flagged_and_takes_nothing_over() {
     assert!(trapped.suspected_spam);
     assert!(world.all().await.is_empty(), "the list of leads leaves it out");
     assert!(world.lead(trapped.lead).await.suspected_spam);
+    let file = queries::file(&mut world.store.read(), world.workspace, trapped.lead).await.unwrap();
+    assert!(file.history.iter().any(|h| h.what == "suspected" && h.to.as_deref() == Some("trapped")), "it says why");
     // A person who looked like a program once is told of when they write like a person.
     let cleared = world.leave(Filled { email: "bot@example.com", ..ADA }).await;
     assert!(cleared.again && !cleared.suspected_spam);
