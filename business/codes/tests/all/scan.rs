@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use codes::scan::{Record, classify};
 use kernel::{Caller, Id, RawId, Timestamp, WorkspaceId};
+use store::Store;
 
 pub const PHONE: &str =
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile/15E148 Safari/604.1";
@@ -59,5 +60,17 @@ pub fn scan(code: u64, device: u64, at: Timestamp) -> Record {
         place: *b"AT",
         network: None,
         referrer: [0; 32],
+    }
+}
+
+/// The facts whose names begin with `prefix`, as soon as there are `count`: on PostgreSQL they are seen once every older
+/// transaction of the server has ended.
+pub async fn facts(store: &Store, prefix: &str, count: usize) -> Vec<outbox::Entry> {
+    loop {
+        let found = outbox::facts_after(&mut store.read(), workspace(1), outbox::Position::default(), prefix, 100).await.unwrap();
+        if found.len() >= count {
+            return found;
+        }
+        tokio::task::yield_now().await;
     }
 }

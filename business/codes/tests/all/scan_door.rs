@@ -11,7 +11,7 @@ use kernel::{Caller, Grants, Id, MemberId, RawId};
 use store::Store;
 use store::testing::{TestStore, store};
 
-use super::{BOT, PHONE, SYSTEM, Scratch, workspace};
+use super::{BOT, PHONE, SYSTEM, Scratch, facts, workspace};
 
 fn url(text: &str) -> TargetUrl {
     TargetUrl::parse(text, "https://go.acme.io").unwrap()
@@ -147,7 +147,7 @@ async fn a_change_is_seen_as_soon_as_its_fact_is_heard() {
         Box::pin(async move { commands::edit(tx, workspace(1), code, edit).await.map(|_| ()) })
     });
     unit.await.unwrap();
-    for entry in outbox::facts_after(&mut store.read(), workspace(1), outbox::Position::default(), "codes.", 100).await.unwrap() {
+    for entry in facts(&store, "codes.changed", 1).await {
         scanner.hear(&entry);
     }
     assert_eq!(phone.location(&scanner, code).await, "https://example.com/menu?table=4");

@@ -12,7 +12,7 @@ use kernel::Entropy;
 use store::testing::{TestStore, store};
 use store::{Sql, Store};
 
-use super::{BOT, SYSTEM, Scratch, scan, time, workspace};
+use super::{BOT, SYSTEM, Scratch, facts, scan, time, workspace};
 
 static POISON: Sql = Sql::per_engine(
     "create trigger poison before insert on codes_totals when new.code = 400 begin select raise(abort, 'poisoned'); end",
@@ -179,21 +179,20 @@ async fn what_was_counted_is_told_once_for_each_code_and_in_a_rush_for_each_work
     let at = time("2026-01-31T09:30:00Z");
     append(&journal, [scan(7, 1, at), scan(7, 2, at), scan(8, 1, at), Record { agent: classify(BOT.as_bytes()), ..scan(8, 5, at) }]);
     drain(&mut fold).await;
-    let facts = told(&store).await;
+    let facts = told(&store, 2).await;
     assert_eq!(facts.len(), 2);
     assert_eq!((facts[0].code, facts[0].scans, facts[0].bots), (Some(code(7)), 2, 0));
     assert_eq!((facts[1].code, facts[1].scans, facts[1].bots), (Some(code(8)), 1, 1));
     assert_eq!(facts[0].language.as_deref(), Some("de"));
     append(&journal, (0..1_000).map(|n| scan(1_000 + n, n + 1, at)));
     drain(&mut fold).await;
-    let facts = told(&store).await;
+    let facts = told(&store, 3).await;
     assert_eq!(facts.len(), 3);
     assert_eq!((facts[2].code, facts[2].scans), (None, 1_000));
 }
 
-async fn told(store: &TestStore) -> Vec<Scanned> {
-    let entries = outbox::facts_after(&mut store.read(), workspace(1), outbox::Position::default(), "codes.scanned", 100).await.unwrap();
-    entries.iter().filter_map(|entry| entry.decode::<Scanned>()).collect()
+async fn told(store: &TestStore, count: usize) -> Vec<Scanned> {
+    facts(store, "codes.scanned", count).await.iter().filter_map(|entry| entry.decode::<Scanned>()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
