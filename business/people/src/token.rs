@@ -33,6 +33,9 @@ pub(crate) fn same(kept: &[u8], shown: &Hash) -> bool {
 /// What an API key starts with, so that scanners of leaked secrets recognise it.
 const KEY_PREFIX: &str = "tsk_";
 
+/// How long the text of a key is, in bytes.
+pub(crate) const KEY_LENGTH: usize = KEY_PREFIX.len() + 32 + 1 + SECRET_DIGITS;
+
 /// The text of a key: `tsk_` and its id in 32 hexadecimal digits, a dot, its secret of 256 bits in base 62.
 pub(crate) fn key_text(id: KeyId, secret: &str) -> String {
     format!("{KEY_PREFIX}{:032x}.{secret}", id.raw().bits())
@@ -82,7 +85,7 @@ mod tests {
         let id = KeyId::from_raw(RawId::from_bits(0xABC));
         let secret = key_secret(&entropy);
         let text = key_text(id, &secret);
-        assert_eq!(text.len(), 4 + 32 + 1 + 43);
+        assert_eq!((text.len(), KEY_LENGTH), (80, 80));
         let (found, shown) = parse_key(&text).unwrap();
         assert_eq!(found, id);
         assert!(same(&hash(&secret), &shown));

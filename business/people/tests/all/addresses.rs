@@ -17,6 +17,7 @@ use crate::world::{CODES_READ, World, email};
 struct Site {
     world: World,
     router: Router,
+    document: Value,
 }
 
 struct Reply {
@@ -40,17 +41,19 @@ impl Site {
         let world = World::new().await;
         let deps =
             Deps { store: world.store.clone(), roles: world.roles.clone(), passwords: world.passwords.clone(), links: world.links.clone() };
-        let (router, _) = people::routes(deps).split_for_parts();
+        let (router, document) = people::routes(deps).split_for_parts();
         let limits = LimitSettings { sign_in: Rate { requests: sign_ins, per_s: 300 }, ..LimitSettings::default() };
         let settings = DoorSettings { limits, ..DoorSettings::default() };
         let (_, shutdown) = gateway::shutdown();
         let door = FrontDoor::new(settings, Arc::new(world.door()), &Entropy::seeded(1), shutdown);
-        Self { router: door.around(router), world }
+        let document = serde_json::to_value(gateway::openapi::complete(document)).unwrap();
+        Self { router: door.around(router), world, document }
     }
 
     async fn ask(&self, method: Method, path: &str, credential: &str, body: Option<Value>) -> Reply {
         // Ids made within one millisecond are in no order.
         self.world.store.clock().advance(std::time::Duration::from_millis(1));
+        let asked = method.to_string();
         let mut request = Request::builder().method(method).uri(path).header("host", "t.example").header("sec-fetch-site", "same-origin");
         if credential.starts_with("tsk_") {
             request = request.header(header::AUTHORIZATION, format!("Bearer {credential}"));
@@ -69,6 +72,9 @@ impl Site {
         let reply = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = reply.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let place = path.split('?').next().unwrap();
+        gateway::openapi::check(&self.document, &asked, place, parts.status.as_u16(), content_type, &bytes).unwrap();
         Reply { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
