@@ -4,23 +4,25 @@
 //! order of codes, some hundred codes to a unit of work. Each unit also moves the journal's mark by compare-and-set, so that
 //! a window, or a part of it, is counted by one committed unit or by none. After any failure, an unknown outcome included,
 //! everything in memory is thrown away and read back from the database and the journal.
-//!
-//! This node alone writes its rows, so those in memory are true and a busy code is counted without reading.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+mod heard;
+mod rows;
+
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kernel::{Caller, Timestamp, WorkspaceId};
+use kernel::{Caller, WorkspaceId};
 use store::{P, Reads, Store, params};
 
-use super::doubles::{Doubles, FastMap, WINDOW_MICROS};
+use self::heard::Heard;
+use self::rows::{DayRow, Rows, TotalsRow};
+use super::doubles::{Doubles, WINDOW_MICROS};
 use super::error::ScanError;
 use super::events::Scanned;
 use super::journal::{Journal, Position};
 use super::record::Record;
-use super::sql::{self, Mark, Totals, WorkspaceText};
-use super::tally::Day;
+use super::sql::{self, Mark};
 use crate::PublicCode;
 
 /// Slots of one window at most: some 13 MB in memory.
@@ -29,84 +31,8 @@ const WINDOW_SLOTS: u64 = 131_072;
 const CODES_PER_UNIT: usize = 250;
 /// Facts of one window at most; beyond, one for each workspace.
 const FACTS_MAX: usize = 100;
-/// Bytes of rows that are kept in memory, in each of two halves.
-const ROWS_BYTES_MAX: usize = 12 << 20;
 /// How often the codes whose owners want to be told are looked up.
 const ALERTED_EVERY: Duration = Duration::from_secs(2);
-
-/// What this node has counted of one code.
-#[derive(Debug, Default)]
-struct Kept {
-    totals: Totals,
-    /// The days that were touched last, at most two.
-    days: VecDeque<(i64, Day)>,
-}
-
-impl Kept {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + 16 + self.days.iter().map(|(_, day)| day.weight()).sum::<usize>()
-    }
-
-    fn has_day(&self, day: i64) -> bool {
-        self.days.iter().any(|(known, _)| *known == day)
-    }
-}
-
-/// Rows in memory: two halves, of which the older is dropped when the younger is full.
-#[derive(Default)]
-struct Rows {
-    young: FastMap<Kept>,
-    old: FastMap<Kept>,
-    young_bytes: usize,
-}
-
-impl Rows {
-    /// The row of a code, moved into the younger half.
-    fn get(&mut self, code: u64) -> Option<&mut Kept> {
-        if let Some(kept) = self.old.remove(&code) {
-            self.put(code, kept);
-        }
-        self.young.get_mut(&code)
-    }
-
-    fn put(&mut self, code: u64, kept: Kept) {
-        self.young_bytes += kept.weight();
-        self.young.insert(code, kept);
-    }
-
-    fn grown(&mut self, bytes: usize) {
-        self.young_bytes += bytes;
-    }
-
-    /// Between units: whatever a unit needs must stay while it is made.
-    fn trim(&mut self) {
-        if self.young_bytes > ROWS_BYTES_MAX {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-    }
-}
-
-/// One row of `codes_days` as it will be.
-struct DayRow {
-    code: i64,
-    day: i64,
-    workspace: Arc<str>,
-    total: i64,
-    bots: i64,
-    doubles: i64,
-    visitors: i64,
-    minutes: Vec<u8>,
-    sketch: Vec<u8>,
-    breakdown: String,
-}
-
-/// One row of `codes_totals` as it will be.
-struct TotalsRow {
-    code: i64,
-    workspace: Arc<str>,
-    totals: Totals,
-}
 
 /// Everything that one unit writes; the same however often it is run.
 struct Part {
@@ -116,51 +42,6 @@ struct Part {
     days: Vec<DayRow>,
     totals: Vec<TotalsRow>,
     facts: Vec<(WorkspaceId, Scanned)>,
-}
-
-/// What a window has counted of one code or workspace, for whoever listens.
-#[derive(Clone)]
-struct Heard {
-    workspace: WorkspaceId,
-    scans: i64,
-    bots: i64,
-    doubles: i64,
-    last: Record,
-}
-
-impl Heard {
-    fn new(record: &Record) -> Self {
-        Self { workspace: record.workspace, scans: 0, bots: 0, doubles: 0, last: *record }
-    }
-
-    fn add(&mut self, record: &Record, is_double: bool) {
-        if record.agent.is_bot() {
-            self.bots += 1;
-        } else if is_double {
-            self.doubles += 1;
-        } else {
-            self.scans += 1;
-        }
-        if record.at >= self.last.at {
-            self.last = *record;
-        }
-    }
-
-    fn fact(&self, code: Option<PublicCode>) -> (WorkspaceId, Scanned) {
-        let letters = |letters: &[u8; 2]| (letters[0] != 0).then(|| String::from_utf8_lossy(letters).into_owned());
-        let is_one = code.is_some();
-        let fact = Scanned {
-            code,
-            scans: self.scans,
-            bots: self.bots,
-            doubles: self.doubles,
-            at: self.last.at,
-            device: is_one.then(|| self.last.agent.device().to_owned()),
-            language: letters(&self.last.language).filter(|_| is_one),
-            place: letters(&self.last.place).filter(|_| is_one),
-        };
-        (self.workspace, fact)
-    }
 }
 
 /// What one call of [`Fold::step`] did.
@@ -183,8 +64,6 @@ pub struct Fold {
     order: Vec<(u64, u32)>,
     /// When the last scan of each segment was that is still there, in microseconds.
     last_at: BTreeMap<u64, i64>,
-    /// Codes that surely have no row of this node: all, if it had none when the process began, but those in `written`.
-    written: Option<Written>,
     alerted: HashSet<u64>,
     alerted_at: Option<Instant>,
     is_lost: bool,
@@ -216,14 +95,13 @@ impl Fold {
             window: Vec::new(),
             order: Vec::new(),
             last_at: BTreeMap::new(),
-            written: None,
             alerted: HashSet::new(),
             alerted_at: None,
             is_lost: true,
         };
         fold.find_again().await?;
         if fold.mark.at == Position::default() && fold.mark.upto.is_none() {
-            fold.written = Some(Written::default());
+            fold.rows = Rows::of_new_node();
         }
         Ok(fold)
     }
@@ -247,8 +125,9 @@ impl Fold {
     /// Reads everything back that a failure may have put in doubt.
     async fn find_again(&mut self) -> Result<(), ScanError> {
         let node = self.journal.node();
-        self.mark = self.store.read().row(&sql::JOURNAL_EVERYWHERE, params![node], sql::mark).await?.ok_or(ScanError::Moved)?;
-        self.rows = Rows::default();
+        let mark = self.store.read().row(&sql::JOURNAL_EVERYWHERE, params![node], sql::mark).await?.ok_or(ScanError::Moved)?;
+        self.rows.clear(mark == self.mark);
+        self.mark = mark;
         self.doubles = Doubles::default();
         let (doubles, last_at) = (&mut self.doubles, &mut self.last_at);
         let from = Position { segment: self.journal.oldest(), slot: 0 };
@@ -298,7 +177,7 @@ impl Fold {
             } else {
                 Mark { at: self.mark.at, upto: Some(end), done_code: rest[part_end - 1].0 as i64 }
             };
-            let (days, totals) = self.rows_of(&rest[at..part_end]).await?;
+            let (days, totals) = self.rows.add(&self.store, self.journal.node(), &self.window, &rest[at..part_end]).await?;
             let facts = if is_last { std::mem::take(&mut facts) } else { Vec::new() };
             let part = Part { node: self.journal.node(), from: self.mark, to, days, totals, facts };
             self.store.write_bulk(&Caller::system("scans"), Arc::new(part), |tx, part| Box::pin(write(tx, part))).await?;
@@ -318,122 +197,6 @@ impl Fold {
             (self.window, self.order) = (Vec::new(), Vec::new());
         }
         Ok(Step { scans: counted, at: end })
-    }
-
-    /// Adds the scans of some codes to their rows, which are loaded where they are not in memory.
-    async fn rows_of(&mut self, order: &[(u64, u32)]) -> Result<(Vec<DayRow>, Vec<TotalsRow>), ScanError> {
-        self.load(order).await?;
-        let (mut days, mut totals) = (Vec::new(), Vec::new());
-        let mut workspaces = WorkspaceText::default();
-        for group in order.chunk_by(|a, b| a.0 == b.0) {
-            let code = group[0].0;
-            if let Some(written) = &mut self.written {
-                written.insert(code);
-            }
-            let Some(kept) = self.rows.get(code) else { return Err(ScanError::Moved) };
-            let before = kept.weight();
-            let mut touched: Vec<i64> = Vec::with_capacity(1);
-            let mut workspace = None;
-            for (_, index) in group {
-                let (record, is_double) = &self.window[*index as usize];
-                workspace.get_or_insert(record.workspace);
-                let number = record.at.day();
-                let Some((_, day)) = kept.days.iter_mut().find(|(known, _)| *known == number) else { return Err(ScanError::Moved) };
-                day.add(record, *is_double);
-                if record.agent.is_bot() {
-                    kept.totals.bots += 1;
-                } else if *is_double {
-                    kept.totals.doubles += 1;
-                } else {
-                    kept.totals.total += 1;
-                }
-                kept.totals.last_at = kept.totals.last_at.max(record.at.as_micros());
-                if !touched.contains(&number) {
-                    touched.push(number);
-                }
-            }
-            let Some(workspace) = workspace else { continue };
-            let workspace = workspaces.of(workspace);
-            for (number, day) in kept.days.iter().filter(|(number, _)| touched.contains(number)) {
-                days.push(DayRow {
-                    code: code as i64,
-                    day: *number,
-                    workspace: workspace.clone(),
-                    total: day.total,
-                    bots: day.bots,
-                    doubles: day.doubles,
-                    visitors: day.visitors.count() as i64,
-                    minutes: day.minutes.to_bytes(),
-                    sketch: day.visitors.to_bytes(),
-                    breakdown: day.breakdown.to_json(),
-                });
-            }
-            totals.push(TotalsRow { code: code as i64, workspace, totals: kept.totals });
-            while kept.days.len() > 2 {
-                kept.days.pop_front();
-            }
-            let grown = kept.weight().saturating_sub(before);
-            self.rows.grown(grown);
-        }
-        Ok((days, totals))
-    }
-
-    /// Makes sure that every code of `order` has its row in memory, with the days its scans are of.
-    async fn load(&mut self, order: &[(u64, u32)]) -> Result<(), ScanError> {
-        let mut unknown = Vec::new();
-        let mut wanted: Vec<(u64, i64)> = Vec::new();
-        for group in order.chunk_by(|a, b| a.0 == b.0) {
-            let code = group[0].0;
-            for (_, index) in group {
-                let day = self.window[*index as usize].0.at.day();
-                if wanted.last() != Some(&(code, day))
-                    && !wanted.iter().rev().take_while(|(other, _)| *other == code).any(|(_, known)| *known == day)
-                {
-                    wanted.push((code, day));
-                }
-            }
-            if self.rows.get(code).is_none() {
-                if self.written.as_ref().is_some_and(|written| !written.may_hold(code)) {
-                    self.rows.put(code, Kept::default());
-                } else {
-                    unknown.push(code);
-                }
-            }
-        }
-        let node = self.journal.node();
-        let mut read = self.store.read();
-        if !unknown.is_empty() {
-            let list = json_list(&unknown);
-            for code in unknown {
-                self.rows.put(code, Kept::default());
-            }
-            for (code, totals) in read.rows(&sql::TOTALS_OF_EVERYWHERE, params![node, &list], sql::totals_by_code).await? {
-                if let Some(kept) = self.rows.get(code) {
-                    kept.totals = totals;
-                }
-            }
-        }
-        let mut missing: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
-        for (code, day) in wanted {
-            let Some(kept) = self.rows.get(code) else { continue };
-            if kept.has_day(day) {
-                continue;
-            }
-            // A day after the last scan has no row yet.
-            if kept.totals.last_at > 0 && day <= Timestamp::from_micros(kept.totals.last_at).day() {
-                missing.entry(day).or_default().push(code);
-            }
-            kept.days.push_back((day, Day::default()));
-        }
-        for (number, codes) in missing {
-            for (code, day) in read.rows(&sql::DAYS_OF_EVERYWHERE, params![node, number, &json_list(&codes)], sql::day_by_code).await? {
-                let place = self.rows.get(code).and_then(|kept| kept.days.iter_mut().find(|(known, _)| *known == number));
-                if let Some(place) = place {
-                    place.1 = day;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// What this window tells whoever listens; codes whose owners want to be told are told of in a rush too.
@@ -545,45 +308,4 @@ async fn write(tx: &mut store::Tx, part: Arc<Part>) -> Result<(), ScanError> {
 /// The end of a part that begins at `at`: behind the last scan of its last code.
 fn part_end(order: &[(u64, u32)], at: usize) -> usize {
     order[at..].chunk_by(|a, b| a.0 == b.0).take(CODES_PER_UNIT).fold(at, |end, group| end + group.len())
-}
-
-fn json_list(codes: &[u64]) -> String {
-    let mut list = String::with_capacity(codes.len() * 14 + 2);
-    for code in codes {
-        list.push(if list.is_empty() { '[' } else { ',' });
-        let _ = std::fmt::Write::write_fmt(&mut list, format_args!("{code}"));
-    }
-    list.push_str(if list.is_empty() { "[]" } else { "]" });
-    list
-}
-
-/// A Bloom filter of the codes that have rows: sixteen million bits and three places a code, 2 MB once there are any. At two
-/// million codes one in thirty is looked up in vain.
-#[derive(Default)]
-struct Written(Vec<u64>);
-
-const WRITTEN_BITS: u64 = 1 << 24;
-
-impl Written {
-    fn places(code: u64) -> [(usize, u64); 3] {
-        let first = code.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let second = (code ^ 0x5851_F42D_4C95_7F2D).wrapping_mul(0xD6E8_FEB8_6659_FD93) | 1;
-        [0, 1, 2].map(|n: u64| {
-            let bit = (first.wrapping_add(second.wrapping_mul(n)) >> 20) % WRITTEN_BITS;
-            ((bit / 64) as usize, 1 << (bit % 64))
-        })
-    }
-
-    fn insert(&mut self, code: u64) {
-        if self.0.is_empty() {
-            self.0 = vec![0; (WRITTEN_BITS / 64) as usize];
-        }
-        for (word, bit) in Self::places(code) {
-            self.0[word] |= bit;
-        }
-    }
-
-    fn may_hold(&self, code: u64) -> bool {
-        !self.0.is_empty() && Self::places(code).into_iter().all(|(word, bit)| self.0[word] & bit != 0)
-    }
 }

@@ -17,10 +17,11 @@
 //!   it has counted, so whatever the copy holds before that position is ignored after a restore, and whatever is behind it
 //!   is counted. (The other order could miss a segment that was counted and deleted between the two.)
 
-#![expect(unsafe_code, reason = "a file mapped into memory is shared with the kernel; see Segment::words")]
+mod folder;
+mod segment;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,16 +29,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use kernel::Entropy;
-use memmap2::{MmapOptions, MmapRaw};
+pub use folder::{Folder, JournalError, backup};
+use folder::{Sealed, io_error, segments_in};
+pub use segment::SLOT_BYTES;
+use segment::{HEADER_BYTES, Segment, Slot};
 
 use super::record::{Record, WORDS};
 
-/// Bytes of one slot: a commit word and the record.
-pub const SLOT_BYTES: usize = (WORDS + 1) * 8;
-/// Bytes before the first slot.
-const HEADER_BYTES: usize = 4096;
-const MAGIC: &[u8; 8] = b"TSRSCAN1";
 /// How often what is new is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 
@@ -48,28 +46,6 @@ pub struct Position {
     pub segment: u64,
     /// The slot, from 0.
     pub slot: u64,
-}
-
-/// Why the journal cannot be opened or extended.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// Another process has the folder open.
-    #[error("the journal in {} is in use by another process", .0.display())]
-    Held(PathBuf),
-    /// The file `node` does not hold a name.
-    #[error("{} does not hold 16 hexadecimal digits; restore it from the backup, or move the folder away", .0.display())]
-    Node(PathBuf),
-    /// The file system refused.
-    #[error("cannot {doing} {}", .path.display())]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// How the journal does.
@@ -83,169 +59,6 @@ pub enum Health {
     Unsynced,
     /// Scans are recorded, but the database does not take their counts; they wait in the journal.
     Uncounted,
-}
-
-/// A folder that this process holds, with its name; the first half of opening a journal.
-#[derive(Debug)]
-pub struct Folder {
-    path: PathBuf,
-    node: i64,
-    _lock: File,
-}
-
-impl Folder {
-    /// Makes the folder if need be, takes its lock and reads or draws its name.
-    pub fn open(path: &Path, entropy: &Entropy) -> Result<Self, JournalError> {
-        fs::create_dir_all(path).map_err(io_error("make", path))?;
-        let name = path.join("node");
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(io_error("open", &name))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(JournalError::Held(path.to_owned())),
-            Err(fs::TryLockError::Error(source)) => return Err(io_error("lock", &name)(source)),
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io_error("read", &name))?;
-        let node = if text.is_empty() {
-            let node = (u64::from_le_bytes(entropy.bytes()) >> 1).max(1);
-            file.write_all(format!("{node:016x}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", &name))?;
-            sync_folder(path)?;
-            node
-        } else {
-            match u64::from_str_radix(text.trim(), 16) {
-                Ok(node) if node != 0 && node >> 63 == 0 => node,
-                _ => return Err(JournalError::Node(name)),
-            }
-        };
-        Ok(Self { path: path.to_owned(), node: node as i64, _lock: file })
-    }
-
-    /// The random name of this journal, positive; the key of its rows in the database.
-    pub fn node(&self) -> i64 {
-        self.node
-    }
-}
-
-/// A segment that is mapped and takes records.
-struct Segment {
-    number: u64,
-    path: PathBuf,
-    slots: u64,
-    next: AtomicU64,
-    /// Slots known to be on the disk; only the syncing thread moves it.
-    synced: AtomicU64,
-    map: MmapRaw,
-}
-
-impl Segment {
-    fn create(folder: &Path, number: u64, node: i64, slots: u64) -> Result<Arc<Self>, JournalError> {
-        let path = segment_path(folder, number);
-        let bytes = HEADER_BYTES + slots as usize * SLOT_BYTES;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(io_error("make", &path))?;
-        let made = (|| {
-            allocate(&file, bytes as u64)?;
-            let mut header = [0; 32];
-            header[..8].copy_from_slice(MAGIC);
-            header[8..16].copy_from_slice(&number.to_le_bytes());
-            header[16..24].copy_from_slice(&node.to_le_bytes());
-            header[24..].copy_from_slice(&slots.to_le_bytes());
-            file.write_all_at(&header, 0)?;
-            file.sync_all()?;
-            MmapOptions::new().len(bytes).map_raw(&file)
-        })();
-        match made {
-            Ok(map) => {
-                sync_folder(folder)?;
-                Ok(Arc::new(Self { number, path, slots, next: AtomicU64::new(0), synced: AtomicU64::new(0), map }))
-            }
-            Err(source) => {
-                // A half-made file would block the next try, which makes the same number.
-                let _ = fs::remove_file(&path);
-                Err(io_error("allocate", &path)(source))
-            }
-        }
-    }
-
-    /// The slots as atomic words, twelve to a slot.
-    fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping is page-aligned, at least this long for as long as `self` lives, zero-filled or written only
-        // through these atomics (by this process: the folder is locked; the kernel only copies pages out), and every bit
-        // pattern is a valid word. The file's blocks were allocated before the mapping was made and it is never truncated.
-        unsafe {
-            let first = self.map.as_ptr().add(HEADER_BYTES).cast::<AtomicU64>();
-            std::slice::from_raw_parts(first, self.slots as usize * (WORDS + 1))
-        }
-    }
-
-    fn write(&self, slot: u64, record: &Record) {
-        let at = slot as usize * (WORDS + 1);
-        let words = record.words();
-        let cells = &self.words()[at..at + WORDS + 1];
-        for (cell, word) in cells[1..].iter().zip(words) {
-            cell.store(word.to_le(), Ordering::Relaxed);
-        }
-        cells[0].store(commit_word(self.number, slot, &words).to_le(), Ordering::Release);
-    }
-
-    fn read(&self, slot: u64) -> Slot {
-        let at = slot as usize * (WORDS + 1);
-        let cells = &self.words()[at..at + WORDS + 1];
-        let commit = u64::from_le(cells[0].load(Ordering::Acquire));
-        let mut words = [0; WORDS];
-        for (word, cell) in words.iter_mut().zip(&cells[1..]) {
-            *word = u64::from_le(cell.load(Ordering::Relaxed));
-        }
-        Slot::of(self.number, slot, commit, &words)
-    }
-
-    /// Brings what was claimed so far to the disk. A slot that is being written during this is brought by the next round.
-    fn sync(&self) -> io::Result<()> {
-        let claimed = self.next.load(Ordering::Acquire).min(self.slots);
-        let done = self.synced.load(Ordering::Relaxed);
-        if claimed > done {
-            let from = HEADER_BYTES + done as usize * SLOT_BYTES;
-            self.map.flush_range(from, (claimed - done) as usize * SLOT_BYTES)?;
-            // The last slots may still have been in the making: they are flushed again next time.
-            self.synced.store(claimed.saturating_sub(64).max(done), Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-/// What one slot holds.
-enum Slot {
-    Empty,
-    Torn,
-    Holds(Record),
-}
-
-impl Slot {
-    fn of(segment: u64, slot: u64, commit: u64, words: &[u64; WORDS]) -> Self {
-        if commit == 0 {
-            Self::Empty
-        } else if commit == commit_word(segment, slot, words) {
-            Self::Holds(Record::from_words(words))
-        } else {
-            Self::Torn
-        }
-    }
-}
-
-/// The checksum of a record, bound to its place, and never zero.
-fn commit_word(segment: u64, slot: u64, words: &[u64; WORDS]) -> u64 {
-    let mut bytes = [0; WORDS * 8];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-    let crc = crc32fast::hash(&bytes);
-    (u64::from(crc) << 32) | ((segment.wrapping_mul(0x9E37_79B9).wrapping_add(slot)) & 0x7FFF_FFFF) | 0x8000_0000
-}
-
-/// A segment that takes no more records.
-struct Sealed {
-    number: u64,
-    path: PathBuf,
 }
 
 struct Shared {
@@ -311,9 +124,9 @@ impl Journal {
         });
         let mut threads = Vec::new();
         for (name, run) in [("scan-ahead", Shared::keep_ahead as fn(&Shared)), ("scan-sync", Shared::keep_synced)] {
-            let shared = shared.clone();
-            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared));
-            threads.push(thread.map_err(io_error("start a thread for", &self::segment_path(Path::new(""), number)))?);
+            let running = shared.clone();
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&running));
+            threads.push(thread.map_err(io_error("start a thread for", &shared.folder.path))?);
         }
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
@@ -637,104 +450,6 @@ impl Shared {
         }
         Ok((slot.max(from), slot >= slots))
     }
-}
-
-/// Copies a journal's folder for a backup; call it *before* the database is backed up. Works beside a running process.
-/// Segments are copied up to their last record. Answers how many bytes were written.
-pub fn backup(from: &Path, to: &Path) -> Result<u64, JournalError> {
-    fs::create_dir_all(to).map_err(io_error("make", to))?;
-    let mut written = 0;
-    let node = from.join("node");
-    match fs::read(&node) {
-        Ok(name) => {
-            written += name.len() as u64;
-            fs::write(to.join("node"), name).map_err(io_error("write", to))?;
-        }
-        // An installation that has never served has no journal.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(io_error("read", &node)(error)),
-    }
-    for segment in segments_in(from)? {
-        let bytes = match fs::read(&segment.path) {
-            Ok(bytes) => bytes,
-            // Counted and deleted since the folder was listed: the database, backed up later, has it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(io_error("read", &segment.path)(error)),
-        };
-        let used = bytes
-            .get(HEADER_BYTES..)
-            .unwrap_or_default()
-            .chunks_exact(SLOT_BYTES)
-            .rposition(|slot| slot[..8] != [0; 8])
-            .map_or(0, |last| HEADER_BYTES + (last + 1) * SLOT_BYTES);
-        if used > 0 {
-            let target = segment_path(to, segment.number);
-            let mut file = File::create(&target).map_err(io_error("make", &target))?;
-            file.write_all(&bytes[..used]).and_then(|()| file.sync_all()).map_err(io_error("write", &target))?;
-            written += used as u64;
-        }
-    }
-    sync_folder(to)?;
-    Ok(written)
-}
-
-/// The segment files of a folder; anything else in it is left alone.
-fn segments_in(folder: &Path) -> Result<Vec<Sealed>, JournalError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let path = entry.map_err(io_error("list", folder))?.path();
-        let number = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_suffix(".scans"))
-            .and_then(|digits| digits.parse().ok());
-        if let Some(number) = number {
-            found.push(Sealed { number, path });
-        }
-    }
-    Ok(found)
-}
-
-fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:08}.scans"))
-}
-
-/// Gives the file its blocks, so that no later store to its mapping can find the disk full. (A file system that copies on
-/// write, such as btrfs or ZFS, cannot promise this; keep free space there.)
-#[cfg(target_os = "linux")]
-fn allocate(file: &File, bytes: u64) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let length = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
-    loop {
-        // SAFETY: a plain call on a descriptor that is open for writing for as long as `file` is borrowed.
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
-            0 => return Ok(()),
-            libc::EINTR => {}
-            error => return Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-}
-
-/// Gives the file its blocks by writing them.
-#[cfg(not(target_os = "linux"))]
-fn allocate(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; 1 << 16];
-    let mut at = 0;
-    while at < bytes {
-        let take = (bytes - at).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..take], at)?;
-        at += take as u64;
-    }
-    Ok(())
-}
-
-fn sync_folder(path: &Path) -> Result<(), JournalError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("sync", path))
-}
-
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError + use<> {
-    let path = path.to_owned();
-    move |source| JournalError::Io { doing, path, source }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
