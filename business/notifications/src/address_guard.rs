@@ -136,16 +136,16 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 /// v4-mapped and v4-compatible addresses, both NAT64 prefixes, unique-local, link-local, site-local and multicast ones.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, c, ..] = address.segments();
-    if a & 0xe000 != 0x2000 {
-        return false;
-    }
-    let special = (a == 0x2001 && b < 0x0200)          // protocol assignments: Teredo, ORCHID, benchmarking
-        || (a == 0x2001 && b == 0x0db8)                // documentation
-        || a == 0x2002                                 // 6to4
-        || (a == 0x2620 && b == 0x004f && c == 0x8000) // AS112
-        || (a == 0x3ffe)                               // the old 6bone
-        || (a == 0x3fff && b < 0x1000); // documentation
-    !special
+    let is_special = matches!(
+        (a, b, c),
+        (0x2001, 0..0x0200, _)        // protocol assignments: Teredo, ORCHID, benchmarking
+            | (0x2001, 0x0db8, _)     // documentation
+            | (0x2002, ..)            // 6to4
+            | (0x2620, 0x004f, 0x8000) // AS112
+            | (0x3ffe, ..)            // the old 6bone
+            | (0x3fff, 0..0x1000, _) // documentation
+    );
+    a & 0xe000 == 0x2000 && !is_special
 }
 
 #[cfg(test)]

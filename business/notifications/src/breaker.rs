@@ -27,6 +27,8 @@ pub struct GateLimits {
     pub open_max: Duration,
     /// A delivery that took longer makes its destination a suspect.
     pub slow: Duration,
+    /// Between the turns of deliveries that found no slot, so that a long queue does not come back all at once.
+    pub spacing: Duration,
     /// Destinations remembered; beyond it, idle healthy ones are forgotten.
     pub remembered_max: usize,
 }
@@ -41,6 +43,7 @@ impl Default for GateLimits {
             open_first: Duration::from_secs(5),
             open_max: Duration::from_secs(300),
             slow: Duration::from_secs(3),
+            spacing: Duration::from_millis(250),
             remembered_max: 10_000,
         }
     }
@@ -53,12 +56,27 @@ struct Destination {
     is_slow: bool,
     open_until: Option<Timestamp>,
     opened: u32,
+    /// The next turn to be given to a delivery that finds no slot.
+    turn_at: Timestamp,
     /// When it last answered, or was first asked while idle: one that holds deliveries and says nothing is a suspect
     /// before the first of them times out.
     progress_at: Timestamp,
 }
 
+/// The longest that a delivery is told to wait for its turn.
+const TURN_MAX: Duration = Duration::from_secs(900);
+
 impl Destination {
+    /// How long the next delivery waits that finds no slot: at least `base`, each one `spacing` longer than the one before.
+    fn turn(&mut self, now: Timestamp, base: Duration, spacing: Duration) -> Duration {
+        let turn = self.turn_at.max(now.plus(base));
+        if turn.since(now) > TURN_MAX.max(base) {
+            return TURN_MAX.max(base);
+        }
+        self.turn_at = turn.plus(spacing);
+        turn.since(now)
+    }
+
     fn is_suspect(&self, now: Timestamp, slow: Duration) -> bool {
         self.failures > 0 || self.is_slow || (self.in_flight > 0 && now.since(self.progress_at) > slow)
     }
@@ -75,8 +93,8 @@ impl GateLimits {
     /// not answer at all is left alone for a while.
     pub fn for_mail() -> Self {
         let many = usize::MAX;
-        let (slow, open_max) = (Duration::MAX, Duration::from_secs(60));
-        Self { per_destination: many, per_suspect: many, suspects_max: many, slow, open_max, ..Self::default() }
+        let (slow, open_max, spacing) = (Duration::MAX, Duration::from_secs(60), Duration::from_millis(20));
+        Self { per_destination: many, per_suspect: many, suspects_max: many, slow, open_max, spacing, ..Self::default() }
     }
 }
 
@@ -124,25 +142,19 @@ impl Gate {
         }
         let suspects_in_flight = inside.suspects_in_flight;
         let entry = inside.destinations.entry(destination.to_owned()).or_default();
-        if let Some(until) = entry.open_until {
-            if now < until {
-                return Err(until.since(now).max(Duration::from_millis(200)));
-            }
+        let spacing = self.limits.spacing;
+        if let Some(until) = entry.open_until.filter(|until| now < *until) {
+            return Err(entry.turn(now, until.since(now), spacing));
         }
         let is_suspect = entry.is_suspect(now, self.limits.slow);
         // An open breaker whose time is over lets one probe through.
-        let cap = if entry.open_until.is_some() {
-            1
-        } else if is_suspect {
-            self.limits.per_suspect
-        } else {
-            self.limits.per_destination
+        let cap = match (entry.open_until, is_suspect) {
+            (Some(_), _) => 1,
+            (None, true) => self.limits.per_suspect,
+            (None, false) => self.limits.per_destination,
         };
-        if entry.in_flight >= cap {
-            return Err(if is_suspect { Duration::from_secs(2) } else { Duration::from_millis(250) });
-        }
-        if is_suspect && suspects_in_flight >= self.limits.suspects_max {
-            return Err(Duration::from_secs(1));
+        if entry.in_flight >= cap || (is_suspect && suspects_in_flight >= self.limits.suspects_max) {
+            return Err(entry.turn(now, if is_suspect { Duration::from_secs(1) } else { spacing }, spacing));
         }
         if entry.in_flight == 0 {
             entry.progress_at = now;
@@ -179,9 +191,12 @@ impl Gate {
             }
             Some((Health::Ill, _)) => {
                 entry.failures = entry.failures.saturating_add(1);
-                let is_probe = entry.open_until.is_some();
                 // Verdicts of deliveries that began before the breaker opened do not open it once more.
-                if (is_probe && slot.is_suspect) || (!is_probe && entry.failures >= self.limits.failures_max) {
+                let opens = match entry.open_until {
+                    Some(until) => now >= until,
+                    None => entry.failures >= self.limits.failures_max,
+                };
+                if opens {
                     let wait = self.limits.open_first.saturating_mul(1 << entry.opened.min(16)).min(self.limits.open_max);
                     entry.opened = entry.opened.saturating_add(1);
                     entry.open_until = Some(now.plus(wait));
@@ -250,16 +265,26 @@ mod tests {
             gate.enter("a").ok().unwrap().done(Health::Ill, Duration::ZERO);
         }
         assert_eq!(gate.enter("a").err(), Some(Duration::from_secs(5)));
+        assert_eq!(gate.enter("a").err(), Some(Duration::from_millis(5_250)), "each waits a little longer than the one before");
         assert_eq!(gate.open_count(), 1);
         clock.advance(Duration::from_secs(5));
         let probe = gate.enter("a").ok().unwrap();
         assert!(gate.enter("a").is_err(), "a single probe");
         probe.done(Health::Ill, Duration::ZERO);
-        assert_eq!(gate.enter("a").err(), Some(Duration::from_secs(10)), "twice as long");
+        assert!(gate.enter("a").is_err_and(|wait| wait >= Duration::from_secs(10)), "twice as long");
         clock.advance(Duration::from_secs(10));
         gate.enter("a").ok().unwrap().done(Health::Well, Duration::ZERO);
         let slots: Vec<_> = (0..4).map(|_| gate.enter("a").is_ok()).collect();
         assert!(slots.iter().all(|ok| *ok));
+    }
+
+    #[test]
+    fn no_turn_is_further_away_than_a_quarter_of_an_hour() {
+        let (gate, _) = gate();
+        let _held: Vec<_> = (0..4).map(|_| gate.enter("a").ok().unwrap()).collect();
+        let waits: Vec<_> = (0..10_000).map(|_| gate.enter("a").err().unwrap()).collect();
+        assert_eq!(waits[0], Duration::from_millis(250));
+        assert!(waits.is_sorted() && waits[9_999] <= TURN_MAX);
     }
 
     #[test]

@@ -289,10 +289,9 @@ fn secrets(ctx: &JobContext, endpoint: EndpointId, delivery: &Delivery) -> Resul
         Secret::from_bytes(bytes).ok_or_else(|| JobError::give_up("the endpoint's secret has a wrong length"))
     };
     let mut secrets = vec![open(&delivery.secret)?];
-    if let (Some(previous), Some(until)) = (&delivery.previous_secret, delivery.previous_until) {
-        if ctx.store().clock().now() < until {
-            secrets.push(open(previous)?);
-        }
+    let is_valid = delivery.previous_until.is_some_and(|until| ctx.store().clock().now() < until);
+    if let Some(previous) = delivery.previous_secret.as_ref().filter(|_| is_valid) {
+        secrets.push(open(previous)?);
     }
     Ok(secrets)
 }

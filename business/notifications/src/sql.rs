@@ -71,15 +71,12 @@ store::statements! {
 
     SWEEP_ATTEMPTS_EVERYWHERE = "delete from notifications_attempts where id in
         (select id from notifications_attempts where attempted_at < $1 order by attempted_at limit $2)";
-    SWEEP_EVENT_MENTIONS_EVERYWHERE = "delete from notifications_mentions where exists (select 1 from
-        (select workspace, id from notifications_events where created_at < $1 order by created_at limit $2) old
-        where old.workspace = notifications_mentions.workspace and old.id = notifications_mentions.subject)";
-    SWEEP_EVENTS_EVERYWHERE = "delete from notifications_events where exists (select 1 from
-        (select workspace, id from notifications_events where created_at < $1 order by created_at limit $2) old
-        where old.workspace = notifications_events.workspace and old.id = notifications_events.id)";
-    SWEEP_MESSAGE_MENTIONS_EVERYWHERE = "delete from notifications_mentions where exists (select 1 from
-        (select workspace, id from notifications_messages where finished_at < $1 order by finished_at limit $2) old
-        where old.workspace = notifications_mentions.workspace and old.id = notifications_mentions.subject)";
+    SWEEP_EVENT_MENTIONS_EVERYWHERE = "delete from notifications_mentions where (workspace, subject) in
+        (select workspace, id from notifications_events where created_at < $1 order by created_at limit $2)";
+    SWEEP_EVENTS_EVERYWHERE = "delete from notifications_events where (workspace, id) in
+        (select workspace, id from notifications_events where created_at < $1 order by created_at limit $2)";
+    SWEEP_MESSAGE_MENTIONS_EVERYWHERE = "delete from notifications_mentions where (workspace, subject) in
+        (select workspace, id from notifications_messages where finished_at < $1 order by finished_at limit $2)";
     SWEEP_MESSAGES_EVERYWHERE = "delete from notifications_messages where id in
         (select id from notifications_messages where finished_at < $1 order by finished_at limit $2)";
 }

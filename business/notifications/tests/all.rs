@@ -1,5 +1,7 @@
 //! Verbs, SQL and deliveries on a real database, against servers that misbehave on purpose.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 #[path = "all/deliveries.rs"]
 mod deliveries;
 #[path = "all/http.rs"]

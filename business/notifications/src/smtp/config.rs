@@ -131,7 +131,7 @@ impl SmtpConfig {
             credentials,
             hello_name: "localhost".to_owned(),
             timeouts: SmtpTimeouts::default(),
-            idle_max: 8,
+            idle_max: 32,
             idle_for: Duration::from_secs(20),
             messages_per_connection: 100,
             extra_roots: Vec::new(),
