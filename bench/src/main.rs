@@ -1,5 +1,8 @@
 //! Load generators and benchmarks. `bench/run NAME` builds and calls this; each prints a table and, last, one JSON object.
 
+mod paced;
+mod process;
+mod scan_bench;
 mod store_bench;
 
 use std::process::ExitCode;
@@ -26,6 +29,14 @@ impl Options {
         self.words.get(at + 1).map(String::as_str)
     }
 
+    /// A new folder for a run, removed by the benchmark at its end.
+    pub(crate) fn folder(&self, name: &str) -> Result<std::path::PathBuf, String> {
+        let parent = std::env::var_os("BENCH_WORK").map_or_else(std::env::temp_dir, std::path::PathBuf::from);
+        let folder = parent.join(format!("tessera-bench-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        Ok(folder)
+    }
+
     /// Whether `--name` is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.words.iter().any(|word| word == name)
@@ -42,6 +53,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
     let figures = runtime.block_on(async {
         match name.as_str() {
+            "scan" => scan_bench::run(&options).await,
             "store" => Ok(store_bench::run(&options).await),
             other => Err(format!("no benchmark is called {other}")),
         }
