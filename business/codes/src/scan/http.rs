@@ -187,7 +187,7 @@ async fn view(deps: &Deps, workspace: WorkspaceId, code: PublicCode, span: Span)
 
 /// The scans of a code by minute, hour or day, with totals, visitors and by what they are told apart.
 #[utoipa::path(get, path = "/v1/codes/{code}/scans", tag = "scans", params(("code" = String, Path), ScansQuery),
-    responses((status = 200, body = ScansView)))]
+    responses((status = 200, body = ScansView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn scans(
     State(deps): State<Deps>,
     call: Call,
@@ -201,7 +201,7 @@ async fn scans(
 
 /// The same series as a table. It holds times and numbers only, so that it opens safely in a spreadsheet.
 #[utoipa::path(get, path = "/v1/codes/{code}/scans.csv", tag = "scans", params(("code" = String, Path), ScansQuery),
-    responses((status = 200, content_type = "text/csv", body = String)))]
+    responses((status = 200, content_type = "text/csv", body = String), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn table(
     State(deps): State<Deps>,
     call: Call,
@@ -271,7 +271,8 @@ struct AlertBody {
 }
 
 /// Whether the caller is told of the scans of a code.
-#[utoipa::path(get, path = "/v1/codes/{code}/alerts", tag = "scans", params(("code" = String, Path)), responses((status = 200, body = AlertView)))]
+#[utoipa::path(get, path = "/v1/codes/{code}/alerts", tag = "scans", params(("code" = String, Path)),
+    responses((status = 200, body = AlertView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn alert(State(deps): State<Deps>, call: Call, Path(code): Path<PublicCode>) -> Result<Answer<AlertView>, Problem> {
     let workspace = allowed(&deps, &call, code).await?;
     let member = call.caller()?.member().ok_or(ScanError::NotAPerson)?;
@@ -281,7 +282,7 @@ async fn alert(State(deps): State<Deps>, call: Call, Path(code): Path<PublicCode
 
 /// Has the caller, a person, told of the scans of a code, at most once in so many minutes and never of bots, or not any more.
 #[utoipa::path(put, path = "/v1/codes/{code}/alerts", tag = "scans", params(("code" = String, Path)), request_body = AlertBody,
-    responses((status = 200, body = AlertView)))]
+    responses((status = 200, body = AlertView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn put_alert(
     State(deps): State<Deps>,
     call: Call,

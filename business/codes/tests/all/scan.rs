@@ -2,6 +2,7 @@
 
 mod scan_door;
 mod scan_fold;
+mod scan_http;
 mod scan_journal;
 mod scan_speed;
 
