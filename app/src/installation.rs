@@ -112,7 +112,7 @@ impl Installation {
     ) -> Result<Self, InstallationError> {
         let store = Store::open(store_config).await?;
         let public_url: Arc<str> = public_url.trim_end_matches('/').into();
-        let channels = channels(config, &store)?;
+        let channels = channels(config, &store, &public_url)?;
         let allowed = allowed(config)?;
         let needs = worker::Needs { channels, public_url: public_url.clone() };
         let builder = worker::outbox(store.clone(), &needs);
@@ -242,14 +242,20 @@ fn with_prefix(block: &str) -> String {
     }
 }
 
-fn channels(config: &Config, store: &Store) -> Result<Channels, InstallationError> {
+fn channels(config: &Config, store: &Store, public_url: &str) -> Result<Channels, InstallationError> {
     let sender = sender(&config.mail_from)?;
     let transport = match &config.smtp {
-        Some(url) => MailTransport::Smtp(SmtpPool::new(SmtpConfig::parse(url).map_err(|error| InstallationError::Setting(format!("smtp: {error}")))?)),
+        Some(url) => {
+            let mut smtp = SmtpConfig::parse(url).map_err(|error| InstallationError::Setting(format!("smtp: {error}")))?;
+            if let Some(host) = url::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned)) {
+                smtp.hello_name = host;
+            }
+            MailTransport::Smtp(SmtpPool::new(smtp))
+        }
         None => MailTransport::Folder(config.data.join("mail")),
     };
     let client = WebhookClient::new(Arc::new(SystemResolver), allowed(config)?, &[], WebhookLimits::default());
-    Ok(Channels::new(MailSetup { sender, transport }, client, GateLimits::default(), store.clock()))
+    Ok(Channels::new(MailSetup { sender, transport }, client, GateLimits { suspects_max: 32, ..GateLimits::default() }, store.clock()))
 }
 
 /// `Name <address>`, or an address alone.

@@ -1,7 +1,7 @@
 //! Every fact and the jobs that follow from it. Pure: a table that a product owner can read.
 
 use codes::scan::Scanned;
-use leads::events::LeadCaptured;
+use leads::events::{LeadCaptured, LeadChanged};
 use outbox::{Entry, Fact, NewJob};
 use people::events::MemberRemoved;
 
@@ -17,6 +17,11 @@ pub fn reactions(fact: &Entry) -> Vec<NewJob> {
             let tell = leads::TellOwner::after(&captured).map(|job| NewJob::of(workspace, &job));
             let mail = MailCardBack::after(&captured).map(|job| NewJob::of(workspace, &job));
             tell.into_iter().chain(mail).collect()
+        }
+        // A lead moved on: the webhooks hear of it.
+        LeadChanged::NAME => {
+            let Some(changed) = fact.decode::<LeadChanged>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &leads::TellChanged::after(&changed))]
         }
         // A code was scanned by a person: whoever asked to be told of it is.
         Scanned::NAME => {

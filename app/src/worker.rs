@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use cards::CardId;
 use codes::PublicCode;
+use codes::jobs::FillBatch;
 use codes::scan::Scanned;
 use kernel::{Caller, Fault, Id, MemberId};
 use leads::events::LeadCaptured;
-use leads::{LeadId, SubmissionId, TellDeps, TellOwner};
+use leads::{LeadId, SubmissionId, TellChanged, TellDeps, TellOwner};
 use notifications::{Attachment, Channels, DeliverWebhook, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let (back, scans) = (needs.public_url.clone(), needs.public_url.clone());
     Outbox::builder(store)
         .lane(SendUrgentEmail::LANE, 4)
-        .lane(SendEmail::LANE, 8)
+        .lane(SendEmail::LANE, 32)
         .lane(DeliverWebhook::LANE, 64)
         .lane(TellOwner::LANE, 16)
         .lane(MemberLeft::LANE, 2)
@@ -106,9 +107,11 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .job::<SendUrgentEmail, _>(move |job, context| Box::pin(notifications::send_urgent_email(urgent.clone(), job, context)))
         .job::<DeliverWebhook, _>(move |job, context| Box::pin(notifications::deliver_webhook(webhook.clone(), job, context)))
         .job::<TellOwner, _>(move |job, context| Box::pin(leads::tell_owner(tell.clone(), job, context)))
+        .job::<TellChanged, _>(|job, context| Box::pin(leads::tell_changed(job, context)))
         .job::<MailCardBack, _>(move |job, context| Box::pin(mail_card_back(job, context, back.clone())))
         .job::<TellOfScan, _>(move |job, context| Box::pin(tell_of_scan(job, context, scans.clone())))
         .job::<MemberLeft, _>(|job, context| Box::pin(member_left(job, context)))
+        .job::<FillBatch, _>(|job, context| Box::pin(async move { job.run(&context).await }))
         .reactions(reactions)
 }
 
@@ -213,6 +216,10 @@ pub async fn sweep(store: &Store) -> Result<(), StoreError> {
     let people = store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { people::commands::sweep_everywhere(tx).await }));
     if let Err(error) = people.await {
         tracing::warn!(%error, "expired sessions and links were not swept");
+    }
+    let told = store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { notifications::sweep(tx).await }));
+    if let Err(error) = told.await {
+        tracing::warn!(%error, "old messages and attempts were not swept");
     }
     Ok(())
 }
