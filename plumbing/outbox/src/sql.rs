@@ -55,7 +55,10 @@ store::statements! {
       postgres "select shard, token, cursor_xid, cursor_seq from outbox_shards
         where holder is null or (holder <> $1 and lease_ends_at < $2) order by shard limit $3 for update skip locked";
     LEASE_EVERYWHERE = "update outbox_shards set holder = $2, token = token + 1, lease_ends_at = $3 where shard = $1 and token = $4";
-    HOLDS_EVERYWHERE = "select shard from outbox_shards where shard = $1 and token = $2 and holder = $3 and lease_ends_at > $4";
+    // The one process that SQLite has loses a shard only to its successor, which takes a new token.
+    HOLDS_EVERYWHERE = sqlite "select shard from outbox_shards where shard = $1 and token = $2 and holder = $3"
+      postgres "select shard from outbox_shards where shard = $1 and token = $2 and holder = $3
+        and lease_ends_at > cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)";
     RELEASE_EVERYWHERE = "update outbox_shards set holder = null, lease_ends_at = 0 where shard = $1 and token = $2 and holder = $3";
     CURSOR_EVERYWHERE = "update outbox_shards set cursor_xid = $4, cursor_seq = $5
         where shard = $1 and token = $2 and holder = $3 and (cursor_xid < $4 or (cursor_xid = $4 and cursor_seq < $5))";

@@ -1,7 +1,7 @@
 //! PostgreSQL: every unit is a transaction of its own; plain reads share a few pipelined connections.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -24,7 +24,7 @@ const SESSION: &str = "set statement_timeout = '15s'; set lock_timeout = '10s'; 
 
 pub(crate) struct Postgres {
     pool: Pool,
-    readers: [Mutex<Option<Arc<Object>>>; READERS],
+    readers: [tokio::sync::Mutex<Option<Arc<Object>>>; READERS],
     next_reader: AtomicUsize,
     reader_pool: Pool,
 }
@@ -92,7 +92,7 @@ impl Postgres {
         Ok(Self {
             pool: pool(url, authorities_pem, WRITERS_MAX)?,
             reader_pool: pool(url, authorities_pem, READERS)?,
-            readers: std::array::from_fn(|_| Mutex::new(None)),
+            readers: std::array::from_fn(|_| tokio::sync::Mutex::new(None)),
             next_reader: AtomicUsize::new(0),
         })
     }
@@ -112,11 +112,9 @@ impl Postgres {
             let result = tx.verdict(result);
             let (collided, poisoned) = (tx.collided, tx.poisoned);
             let Ok(value) = result else {
-                if open.end("rollback").await.is_ok() {
-                    if collided && run < RUNS_MAX {
-                        pause(run, entropy).await;
-                        continue;
-                    }
+                if open.end("rollback").await.is_ok() && collided && run < RUNS_MAX {
+                    pause(run, entropy).await;
+                    continue;
                 }
                 if collided {
                     metrics::counter!("store_collisions_total").increment(1);
@@ -168,18 +166,19 @@ impl Postgres {
 
     /// One of the shared connections for reads; they answer many questions at once, in order.
     pub(crate) async fn reader(&self) -> Result<Arc<Object>, StoreError> {
-        let slot = &self.readers[self.next_reader.fetch_add(1, Ordering::Relaxed) % READERS];
-        let open = slot.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|client| !client.is_closed());
-        if let Some(client) = open {
-            return Ok(client);
+        // Held while the connection is made: whoever else wants this slot takes the same one, rather than wait for one more
+        // than the pool may have.
+        let mut slot = self.readers[self.next_reader.fetch_add(1, Ordering::Relaxed) % READERS].lock().await;
+        if let Some(client) = slot.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(client.clone());
         }
-        if let Some(dead) = slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+        if let Some(dead) = slot.take()
             && let Ok(dead) = Arc::try_unwrap(dead)
         {
             drop(Object::take(dead));
         }
         let client = Arc::new(self.reader_pool.get().await.map_err(pool_error)?);
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        *slot = Some(client.clone());
         Ok(client)
     }
 

@@ -22,7 +22,7 @@ const UNIT_MAX: usize = 50;
 /// Timers that are due within this time are held in memory.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// How long an entry waits that found its lane full.
-const SPILLED: Duration = Duration::from_secs(1);
+pub(crate) const SPILLED: Duration = Duration::from_millis(100);
 
 /// What one unit does to an entry of the log, beside marking it finished there.
 #[derive(Clone)]

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use kernel::Timestamp;
-use store::{Engine as Database, Reads, StoreError, Tx, params};
+use store::{Reads, StoreError, Tx, params};
 
 use super::{Ready, Source};
 use crate::{EntryKind, sql};
@@ -101,14 +101,9 @@ impl Mark {
     }
 }
 
-/// Refuses when the lease on `shard` is over, by the database's clock. The one process that SQLite has loses a shard only to
-/// its successor, which takes a new token, so there the token alone decides.
+/// Refuses when the lease on `shard` is over, by the database's clock at this moment.
 pub(crate) async fn check_lease(tx: &mut Tx, shard: usize, token: i64, holder: &str) -> Result<(), Refused> {
-    let now = match tx.engine() {
-        Database::Sqlite => Timestamp::from_micros(0),
-        Database::Postgres => tx.database_now().await?,
-    };
-    let held = tx.row(&sql::HOLDS_EVERYWHERE, params![shard as i64, token, holder, now], |_| Ok(())).await?;
+    let held = tx.row(&sql::HOLDS_EVERYWHERE, params![shard as i64, token, holder], |_| Ok(())).await?;
     held.ok_or(Refused::LeaseLost(shard))
 }
 

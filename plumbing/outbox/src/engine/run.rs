@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use kernel::Timestamp;
 use store::{Reads, StoreError, params};
 
-use super::follow::SOON;
+use super::follow::{SOON, SPILLED};
 use super::state::TIMERS_MAX;
 use super::{CALLER, Engine, Mark, Ready, Refused, Source};
 use crate::job::{Next, backoff};
@@ -258,7 +258,8 @@ impl Engine {
         }
     }
 
-    /// Queues the timers that are due. What finds its lane full goes back to the database for some seconds.
+    /// Queues the timers that are due. What finds its lane full waits a little longer, and where there is much of that it goes
+    /// back to the database for some seconds, to leave room for the timers of other lanes.
     pub(crate) async fn fire_due(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = self.store.clock().now();
         let mut deferred = Vec::new();
@@ -266,8 +267,10 @@ impl Engine {
             let mut state = self.state();
             while let Some(timer) = state.timers.first_entry().filter(|timer| timer.key().0 <= now) {
                 let ready = timer.remove();
-                if let Err(ready) = state.offer(ready) {
-                    deferred.push(ready);
+                match state.offer(ready) {
+                    Ok(()) => {}
+                    Err(ready) if state.timers.len() < TIMERS_MAX / 2 => state.set_timer(now.plus(SPILLED), ready),
+                    Err(ready) => deferred.push(ready),
                 }
             }
         }

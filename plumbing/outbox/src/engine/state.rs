@@ -11,9 +11,9 @@ use crate::Position;
 use crate::entry::SHARDS;
 
 /// How many jobs of one lane are held in memory; more wait in the database.
-const LANE_QUEUED_MAX: usize = 1_000;
+const LANE_QUEUED_MAX: usize = 4_000;
 /// How many of them may be of one group, so that it leaves room for others.
-const GROUP_QUEUED_MAX: usize = 250;
+const GROUP_QUEUED_MAX: usize = 2_000;
 /// How many timers are held in memory; more wait in the database.
 pub(crate) const TIMERS_MAX: usize = 10_000;
 /// The lane of jobs that this build has no code for.

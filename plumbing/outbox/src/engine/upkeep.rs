@@ -15,6 +15,8 @@ use crate::{Position, sql};
 
 /// An entry that is open for longer than this leaves the log for a row of its own, so that no cursor stays behind it.
 const STRAGGLES: Duration = Duration::from_secs(2);
+/// How many of them one unit moves.
+const PARKED_MAX: usize = 100;
 /// How often the cursor of a shard without entries follows the tail.
 const IDLE_MOVE: Duration = Duration::from_secs(10);
 /// How many old entries one unit deletes.
@@ -75,11 +77,17 @@ impl Engine {
 
     /// Moves entries that run or queue for long from the log to the waiting ones, while they go on.
     pub(crate) async fn park_stragglers(&self) -> Result<(), StoreError> {
+        while self.park_some().await? == PARKED_MAX {}
+        Ok(())
+    }
+
+    /// Says how many entries were moved in one unit.
+    async fn park_some(&self) -> Result<usize, StoreError> {
         let slow: Vec<_> = {
             let state = self.state();
             let open = state.shards.iter().flatten().flat_map(|shard| shard.open.values());
             let slow = open.filter(|open| open.since.elapsed() > STRAGGLES).filter_map(|open| open.ready.clone());
-            slow.take(50).collect()
+            slow.take(PARKED_MAX).collect()
         };
         // One that is being marked this moment is left to itself.
         let mut sources: Vec<_> = slow.iter().filter_map(|ready| Some((ready, ready.source.try_lock().ok()?))).collect();
@@ -92,7 +100,7 @@ impl Engine {
             })
             .collect();
         if steps.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let input = (Arc::from(steps.as_slice()), Arc::clone(&self.node));
         let done = self.store.write(&CALLER, input, |tx, (steps, holder): (Arc<[Step]>, Arc<str>)| {
@@ -105,14 +113,14 @@ impl Engine {
                     **source = if marked { Source::Waiting } else { Source::Finished };
                     state.settle(step.shard, step.token, step.position);
                 }
-                Ok(())
+                Ok(steps.len())
             }
             Err(Refused::LeaseLost(shard)) => {
                 let lost = steps.iter().find(|step| step.shard == shard).map(|step| step.token);
                 self.lose(shard, lost.unwrap_or_default());
-                Ok(())
+                Ok(0)
             }
-            Err(Refused::Finished) => Ok(()),
+            Err(Refused::Finished) => Ok(0),
             Err(Refused::Store(error)) => Err(error),
         }
     }

@@ -33,12 +33,12 @@ async fn a_lane_that_hangs_holds_up_neither_the_log_nor_other_lanes() {
     let store = live_store().await;
     let outbox = builder(&store).await.start().await.unwrap();
     // More than the lane and its memory can take.
-    enqueue(&store, (0..1_500).map(|n| Hang(format!("hang {n}"))).collect()).await;
+    enqueue(&store, (0..2_500).map(|n| Hang(format!("hang {n}"))).collect()).await;
     enqueue(&store, (0..100).map(|n| Write(format!("write {n}"))).collect()).await;
     effects_are(&store, 100).await;
     // The hanging ones leave the log for rows of their own, so that its cursors pass them.
     until("the log is free", || async { number(&store, &COUNT_BEHIND).await == 0 }).await;
-    assert_eq!(number(&store, &COUNT_OPEN).await, 1_500, "and none of them is lost");
+    assert_eq!(number(&store, &COUNT_OPEN).await, 2_500, "and none of them is lost");
     outbox.stop(Duration::from_millis(10)).await;
 }
 
@@ -47,7 +47,9 @@ async fn timers_are_precise_to_well_under_a_second() {
     let store = live_store().await;
     let outbox = builder(&store).await.start().await.unwrap();
     let now = store.clock().now();
-    let due: Vec<_> = (0..10).map(|n| now.plus(Duration::from_millis(300 + n * 130))).collect();
+    // Far enough ahead that no open transaction elsewhere on a shared test server hides them when they are due.
+    let ahead_ms = if store.engine() == store::Engine::Sqlite { 300 } else { 4_000 };
+    let due: Vec<_> = (0..10).map(|n| now.plus(Duration::from_millis(ahead_ms + n * 130))).collect();
     for (n, due) in due.iter().enumerate() {
         enqueue_at(&store, *due, &format!("timer {n}")).await;
     }
@@ -65,10 +67,10 @@ async fn one_that_stops_finishes_what_runs_and_the_next_one_goes_on() {
     let store = live_store().await;
     let first = builder(&store).await.start().await.unwrap();
     enqueue(&store, (0..40).map(|n| Sleepy(format!("{n}"))).collect()).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until("some are done", || async { number(&store, &COUNT_EFFECTS).await > 0 }).await;
     first.stop(Duration::from_secs(5)).await;
     let done = number(&store, &COUNT_EFFECTS).await;
-    assert!((8..40).contains(&done), "{done}");
+    assert!((1..40).contains(&done), "{done}");
     let (now, held) = (store.clock().now(), 0_i64);
     assert_eq!(store.read().row(&HOLDERS, params![now], |row| row.get::<i64>("held")).await.unwrap(), Some(held));
     let second = builder(&store).await.start().await.unwrap();
@@ -141,4 +143,40 @@ async fn two_share_the_log_and_both_hear_every_fact() {
     first.stop(Duration::from_secs(1)).await;
     until("the other has taken all", || async { second.shards_held() == 16 }).await;
     second.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_job_leaves_the_log_while_it_runs_and_ends_once() {
+    let store = live_store().await;
+    let outbox = builder(&store).await;
+    let outbox = outbox.job::<Newer, _>(|_, context| {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(3_500)).await;
+            add_effect(&context, "long".into()).await
+        })
+    });
+    let outbox = outbox.start().await.unwrap();
+    write(&store, |tx, ()| Box::pin(async move { outbox::enqueue(tx, workspace(), &Newer).await.map(|_| ()) })).await;
+    until("the cursor has passed", || async { number(&store, &COUNT_BEHIND).await == 0 }).await;
+    assert_eq!((number(&store, &COUNT_EFFECTS).await, number(&store, &COUNT_OPEN).await), (0, 1), "it still runs");
+    effects_are(&store, 1).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!((number(&store, &COUNT_EFFECTS).await, number(&store, &COUNT_OPEN).await), (1, 0));
+    outbox.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_that_no_lane_can_hold_is_worked_off_without_loss() {
+    let store = live_store().await;
+    let outbox = builder(&store).await.start().await.unwrap();
+    let started = std::time::Instant::now();
+    for chunk in 0..10 {
+        enqueue(&store, (0..500).map(|n| Write(format!("{chunk}/{n}"))).collect()).await;
+    }
+    effects_are(&store, 5_000).await;
+    println!("5,000 jobs in {:?}", started.elapsed());
+    until("the cursors have passed", || async { number(&store, &COUNT_OPEN).await == 0 && number(&store, &COUNT_DONE).await == 0 }).await;
+    let effects = store.read().row(&COUNT_EFFECTS, params![], |row| row.get::<i64>("ids")).await.unwrap();
+    assert_eq!(effects, Some(5_000));
+    outbox.stop(Duration::from_secs(1)).await;
 }
