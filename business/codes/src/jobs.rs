@@ -16,7 +16,7 @@ pub struct FillBatch {
 
 impl Job for FillBatch {
     const NAME: &'static str = "codes.fill_batch";
-    const LANE: &'static str = "bulk";
+    const LANE: &'static str = "upkeep";
 
     fn key(&self) -> String {
         self.batch.to_string()

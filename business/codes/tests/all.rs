@@ -1,5 +1,7 @@
 //! Codes on a real database.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 #[path = "all/scan.rs"]
 mod scan;
 

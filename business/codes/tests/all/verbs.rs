@@ -158,7 +158,7 @@ async fn a_batch_that_was_cut_off_is_finished_by_its_job() {
     let world = World::new().await;
     let minted = unit!(world, (), |tx, ()| commands::mint_many(tx, workspace(1), 2_500, NewCode::default())).unwrap();
     let outbox = outbox::Outbox::builder(store::Store::clone(&world.store))
-        .lane("bulk", 1)
+        .lane("upkeep", 1)
         .job::<codes::jobs::FillBatch, _>(|job, context| Box::pin(async move { job.run(&context).await }))
         .by_hand()
         .start()
