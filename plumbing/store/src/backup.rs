@@ -51,7 +51,7 @@ fn failed(what: &str, path: &Path, error: &dyn std::fmt::Display) -> StoreError 
 
 /// Copies the installation in `data`, running or not, into the new file `target`, with the folders of `data` that `with`
 /// names. `staging` copies those folders to where they can be read at leisure (the journal goes on growing meanwhile) and
-/// is called after the database was copied. The file is synced before this returns.
+/// is called before the database is copied. The file is synced before this returns.
 pub fn backup(
     data: &Path,
     target: &Path,
@@ -77,8 +77,9 @@ pub fn backup(
     let cleanup = Cleanup { part: part.clone(), stage: stage.clone() };
     std::fs::create_dir(&stage).map_err(|e| failed("cannot make the folder", &stage, &e))?;
 
-    copy_database(&source, &stage.join(DATABASE))?;
+    // A journal's segment may be counted and deleted at any time: what is not in its copy must be counted in the database's.
     staging(&stage).map_err(|e| failed("cannot copy into", &stage, &e))?;
+    copy_database(&source, &stage.join(DATABASE))?;
     let mut files = Vec::new();
     list(&stage, &stage, &mut files).map_err(|e| failed("cannot read", &stage, &e))?;
     let migration = migrations().next_back().map(|m| m.name.to_owned()).unwrap_or_default();

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cache::{Cache, Known, Limits, Versioned};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use kernel::{Caller, Timestamp};
 use store::{Store, StoreError, params};
 use tokio::sync::watch;
@@ -381,9 +381,17 @@ impl Scanner {
     }
 }
 
+/// Headers by which a browser says that nobody is looking yet.
+static AHEAD: [HeaderName; 4] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-purpose"),
+    HeaderName::from_static("x-moz"),
+];
+
 /// A browser that fetches ahead of its user, or draws a small picture of a page.
 fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(|name| {
+    AHEAD.iter().any(|name| {
         headers.get(name).is_some_and(|value| {
             let value = value.as_bytes();
             let says = |word: &[u8]| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));

@@ -13,6 +13,8 @@ use super::tally::Breakdown;
 use crate::PublicCode;
 
 const DAY_MICROS: i64 = 86_400_000_000;
+/// Times beyond, some 73,000 years from 1970, are taken for this one, so that no sum below overflows.
+const TIME_MAX_MICROS: i64 = i64::MAX / 4;
 
 /// How fine a series is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -66,9 +68,10 @@ impl Span {
     pub fn new(by: By, from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> Result<Self, ScanError> {
         let step = by.step_micros();
         // The end is open: a span up to midnight has no point of the next day.
-        let to = to.unwrap_or(Timestamp::from_micros(now.as_micros() + 1)).as_micros();
+        let in_range = |at: Timestamp| at.as_micros().clamp(-TIME_MAX_MICROS, TIME_MAX_MICROS);
+        let to = in_range(to.unwrap_or(Timestamp::from_micros(now.as_micros() + 1)));
         let to = (to - 1).div_euclid(step).saturating_add(1).saturating_mul(step);
-        let from = from.map_or(to.saturating_sub(by.points_usual() * step), |from| from.as_micros().div_euclid(step) * step);
+        let from = from.map_or(to.saturating_sub(by.points_usual() * step), |from| in_range(from).div_euclid(step) * step);
         if from >= to {
             return Err(ScanError::Invalid(FieldFault::new("from", "must be before `to`")));
         }
