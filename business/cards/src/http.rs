@@ -80,7 +80,7 @@ async fn with_codes(reads: &mut impl Reads, public_url: &str, card: &Card) -> Re
 }
 
 /// Lists cards, the newest first.
-#[utoipa::path(get, path = "/v1/cards", tag = "cards", params(CardQuery), responses((status = 200, body = List<CardView>)))]
+#[utoipa::path(get, path = "/v1/cards", tag = "cards", params(CardQuery), responses((status = 200, body = List<CardView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn list(State(deps): State<Deps>, call: Call, Query(query): Query<CardQuery>) -> Result<Answer<List<CardView>>, Problem> {
     let workspace = allowed(&call, grants::READ)?;
     let limit = PageQuery { after: None, limit: query.limit }.limit()?;
@@ -91,7 +91,7 @@ async fn list(State(deps): State<Deps>, call: Call, Query(query): Query<CardQuer
 
 /// Makes a card, of the caller unless another owner is named. With `code` it gets its printed code in the same step: `new` mints
 /// one, anything else is a code of the workspace that is to lead to the card.
-#[utoipa::path(post, path = "/v1/cards", tag = "cards", request_body = CardBody, responses((status = 201, body = CardView)))]
+#[utoipa::path(post, path = "/v1/cards", tag = "cards", request_body = CardBody, responses((status = 201, body = CardView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn create(State(deps): State<Deps>, call: Call, Json(body): Json<CardBody>) -> Result<Answer<CardView>, Problem> {
     let CardBody { owner, code, version, profile } = body;
     if version.is_some() {
@@ -114,7 +114,7 @@ async fn create(State(deps): State<Deps>, call: Call, Json(body): Json<CardBody>
 }
 
 /// Gets a card with the codes that lead to it.
-#[utoipa::path(get, path = "/v1/cards/{id}", tag = "cards", params(("id" = String, Path)), responses((status = 200, body = CardView)))]
+#[utoipa::path(get, path = "/v1/cards/{id}", tag = "cards", params(("id" = String, Path)), responses((status = 200, body = CardView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn get(State(deps): State<Deps>, call: Call, Path(id): Path<CardId>) -> Result<Answer<CardView>, Problem> {
     let workspace = allowed(&call, grants::READ)?;
     let mut reads = deps.store.read();
@@ -124,7 +124,7 @@ async fn get(State(deps): State<Deps>, call: Call, Path(id): Path<CardId>) -> Re
 
 /// Replaces everything that stands on a card. With `version`, only if it is still at that version.
 #[utoipa::path(put, path = "/v1/cards/{id}", tag = "cards", params(("id" = String, Path)), request_body = CardBody,
-    responses((status = 200, body = CardView)))]
+    responses((status = 200, body = CardView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn update(
     State(deps): State<Deps>,
     call: Call,
@@ -144,7 +144,7 @@ async fn update(
 
 /// Hands a card to another member; `none` makes it the organisation's.
 #[utoipa::path(put, path = "/v1/cards/{id}/owner", tag = "cards", params(("id" = String, Path)), request_body = OwnerBody,
-    responses((status = 200, body = CardView)))]
+    responses((status = 200, body = CardView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn hand_to(
     State(deps): State<Deps>,
     call: Call,
@@ -161,7 +161,7 @@ async fn hand_to(
 /// Takes a card out of use and hands its printed codes on: to another card, to an address on the web, or to nobody yet. Repeated on
 /// a retired card it hands on the codes that still lead there.
 #[utoipa::path(post, path = "/v1/cards/{id}/retire", tag = "cards", params(("id" = String, Path)), request_body = RetireBody,
-    responses((status = 200, body = RetiredView)))]
+    responses((status = 200, body = RetiredView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn retire(
     State(deps): State<Deps>,
     call: Call,
@@ -181,7 +181,7 @@ async fn retire(
 /// Gives a card a photo: a JPEG, PNG or WebP file of at most 2 MiB as the body. It is turned upright, cut to a square and kept
 /// without anything else that was in the file.
 #[utoipa::path(put, path = "/v1/cards/{id}/photo", tag = "cards", params(("id" = String, Path)),
-    request_body(content = Vec<u8>, content_type = "image/*"), responses((status = 200, body = CardView)))]
+    request_body(content = Vec<u8>, content_type = "image/*"), responses((status = 200, body = CardView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn put_photo(
     State(deps): State<Deps>,
     call: Call,
@@ -205,13 +205,13 @@ async fn put_photo(
 }
 
 /// Takes the photo off a card.
-#[utoipa::path(delete, path = "/v1/cards/{id}/photo", tag = "cards", params(("id" = String, Path)), responses((status = 200, body = CardView)))]
+#[utoipa::path(delete, path = "/v1/cards/{id}/photo", tag = "cards", params(("id" = String, Path)), responses((status = 200, body = CardView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn delete_photo(State(deps): State<Deps>, call: Call, Path(id): Path<CardId>) -> Result<Answer<CardView>, Problem> {
     effect(&deps.store, &call, id, |tx, id| Box::pin(async move { Ok(CardView::from(&commands::picture(tx, id, None).await?)) })).await
 }
 
 /// Mints a code that leads to the card.
-#[utoipa::path(post, path = "/v1/cards/{id}/codes", tag = "cards", params(("id" = String, Path)), responses((status = 201, body = CodeView)))]
+#[utoipa::path(post, path = "/v1/cards/{id}/codes", tag = "cards", params(("id" = String, Path)), responses((status = 201, body = CodeView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn mint_code(State(deps): State<Deps>, call: Call, Path(id): Path<CardId>) -> Result<Answer<CodeView>, Problem> {
     effect_created(&deps.store, &call, (id, deps.public_url.clone()), |tx, (id, public_url)| {
         Box::pin(async move { Ok(CodeView::of(commands::mint_code(tx, id).await?.code, &public_url)) })
@@ -221,7 +221,7 @@ async fn mint_code(State(deps): State<Deps>, call: Call, Path(id): Path<CardId>)
 
 /// Leads a code of the workspace to the card, whatever it led to before.
 #[utoipa::path(put, path = "/v1/cards/{id}/codes/{code}", tag = "cards", params(("id" = String, Path), ("code" = String, Path)),
-    responses((status = 200, body = CodeView)))]
+    responses((status = 200, body = CodeView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn bind_code(State(deps): State<Deps>, call: Call, Path((id, code)): Path<(CardId, String)>) -> Result<Answer<CodeView>, Problem> {
     let code = printed(&code)?;
     effect(&deps.store, &call, (id, code, deps.public_url.clone()), |tx, (id, code, public_url)| {
@@ -232,7 +232,7 @@ async fn bind_code(State(deps): State<Deps>, call: Call, Path((id, code)): Path<
 
 /// Takes a code off the card; it may be bound again.
 #[utoipa::path(delete, path = "/v1/cards/{id}/codes/{code}", tag = "cards", params(("id" = String, Path), ("code" = String, Path)),
-    responses((status = 204)))]
+    responses((status = 204), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn release_code(State(deps): State<Deps>, call: Call, Path((id, code)): Path<(CardId, String)>) -> Result<Answer<()>, Problem> {
     let code = printed(&code)?;
     effect_done(&deps.store, &call, (id, code), |tx, (id, code)| {
@@ -251,7 +251,8 @@ fn printed(code: &str) -> Result<PublicCode, Problem> {
 
 /// Leaves the caller's own card with the owner of this one, of whichever workspace. From a page's form it answers with the way back.
 #[utoipa::path(post, path = "/v1/cards/{id}/exchange", tag = "cards", params(("id" = String, Path)), request_body = ExchangeBody,
-    responses((status = 200, body = ExchangedView), (status = 303, description = "From a form: back to the page")))]
+    responses((status = 200, body = ExchangedView), (status = 303, description = "From a form: back to the page"), gateway::openapi::ErrorResponses),
+    security(("session" = [])))]
 async fn exchange(State(deps): State<Deps>, call: Call, Path(id): Path<CardId>, RawBody(body): RawBody) -> Result<Response, Problem> {
     call.caller()?;
     let body = ExchangeBody::read(&call, &body)?;

@@ -9,11 +9,16 @@ use kernel::{Clock, Entropy, Timestamp};
 
 use crate::{Config, Engine, Sql, Store, StoreError};
 
+/// A folder, and a database of its own where `TESSERA_TEST_DATABASE` names a server; both are gone when it is dropped.
+pub struct TestPlace {
+    config: Config,
+    database: Option<(String, String)>,
+}
+
 /// A store whose folder and database are gone when it is dropped.
 pub struct TestStore {
     store: Option<Store>,
-    config: Config,
-    database: Option<(String, String)>,
+    place: TestPlace,
 }
 
 impl Deref for TestStore {
@@ -30,6 +35,14 @@ pub async fn store() -> TestStore {
 
 /// The same with a changed configuration.
 pub async fn store_with(change: impl FnOnce(&mut Config)) -> TestStore {
+    let mut place = fresh_place().await;
+    change(&mut place.config);
+    let store = Store::open(place.config()).await.expect("the store opens");
+    TestStore { store: Some(store), place }
+}
+
+/// A place where nothing was opened yet, for tests that open more than a store.
+pub async fn fresh_place() -> TestPlace {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = format!("tessera_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let folder = std::env::temp_dir().join(&name);
@@ -42,9 +55,19 @@ pub async fn store_with(change: impl FnOnce(&mut Config)) -> TestStore {
         admin(server, &format!("create database {name}")).await;
         config.database_url = Some(with_database(server, name));
     }
-    change(&mut config);
-    let store = Store::open(config.clone()).await.expect("the store opens");
-    TestStore { store: Some(store), config, database }
+    TestPlace { config, database }
+}
+
+impl TestPlace {
+    /// The folder of its files; it need not exist yet.
+    pub fn folder(&self) -> &Path {
+        &self.config.folder
+    }
+
+    /// How a store is opened here: the clock stopped at 2026-01-31T09:30:00Z, randomness from a seed.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
 }
 
 /// The URL of `name` on the server that `server` (a URL of another database there) names.
@@ -64,12 +87,12 @@ async fn admin(server: &str, command: &str) {
 impl TestStore {
     /// The folder of its files.
     pub fn folder(&self) -> &Path {
-        &self.config.folder
+        &self.place.config.folder
     }
 
     /// How it was opened, to open it again or beside.
     pub fn config(&self) -> Config {
-        self.config.clone()
+        self.place.config.clone()
     }
 
     /// Closes and opens it again, as a restart does; every clone of the old one is closed too.
@@ -80,7 +103,7 @@ impl TestStore {
         }
         // Clones that background tasks still hold keep the folder's lock for a moment.
         for _ in 0..200 {
-            match Store::open(self.config.clone()).await {
+            match Store::open(self.place.config.clone()).await {
                 Ok(store) => {
                     self.store = Some(store);
                     return;
@@ -93,12 +116,12 @@ impl TestStore {
 
     /// The path of the SQLite file, for raw connections of a test.
     pub fn sqlite_path(&self) -> PathBuf {
-        self.config.sqlite_path()
+        self.place.config.sqlite_path()
     }
 
     /// Prepares every statement on this engine and answers those that fail, with the reason.
     pub async fn prepare_all(&self, statements: &[&'static Sql]) -> Vec<String> {
-        prepare_all(&self.config, self.engine(), statements).await.expect("the database answers")
+        prepare_all(&self.place.config, self.engine(), statements).await.expect("the database answers")
     }
 }
 
@@ -125,9 +148,8 @@ async fn prepare_all(config: &Config, engine: Engine, statements: &[&'static Sql
     Ok(failed)
 }
 
-impl Drop for TestStore {
+impl Drop for TestPlace {
     fn drop(&mut self) {
-        self.store = None;
         let _ = std::fs::remove_dir_all(&self.config.folder);
         if let Some((server, name)) = self.database.take() {
             // A thread of its own: the test's runtime may be ending.

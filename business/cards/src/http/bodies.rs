@@ -160,6 +160,7 @@ pub(super) struct ContactBody {
 /// A web address.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CardLinkBody)]
 pub(super) struct LinkBody {
     /// What it is, for example `LinkedIn`.
     #[serde(default)]

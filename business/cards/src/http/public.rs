@@ -37,7 +37,7 @@ pub(super) struct SymbolQuery {
 
 /// Downloads a card as a vCard, with its photo.
 #[utoipa::path(get, path = "/c/{file}", tag = "cards", params(("file" = String, Path, description = "The card's id and `.vcf`"), VcardQuery),
-    responses((status = 200, content_type = "text/vcard", body = String), (status = 304, description = "Not changed")))]
+    responses((status = 200, content_type = "text/vcard", body = String), (status = 304, description = "Not changed"), gateway::openapi::ErrorResponses))]
 pub(super) async fn vcard(
     State(deps): State<Deps>,
     call: Call,
@@ -77,7 +77,7 @@ pub(super) async fn vcard(
 
 /// Draws the QR code that holds the contact itself, to be read without a network.
 #[utoipa::path(get, path = "/c/{id}/qr.svg", tag = "cards", params(("id" = String, Path), SymbolQuery),
-    responses((status = 200, content_type = "image/svg+xml", body = String), (status = 304, description = "Not changed")))]
+    responses((status = 200, content_type = "image/svg+xml", body = String), (status = 304, description = "Not changed"), gateway::openapi::ErrorResponses))]
 pub(super) async fn symbol(
     State(deps): State<Deps>,
     Path(id): Path<CardId>,
@@ -102,7 +102,7 @@ pub(super) async fn symbol(
 
 /// Shows a photo. Its name is the hash of its content, so it may be kept for ever.
 #[utoipa::path(get, path = "/photos/{file}", tag = "cards", params(("file" = String, Path, description = "The photo's hash and `.jpg`")),
-    responses((status = 200, content_type = "image/jpeg", body = Vec<u8>)))]
+    responses((status = 200, content_type = "image/jpeg", body = Vec<u8>), gateway::openapi::ErrorResponses))]
 pub(super) async fn photo(State(deps): State<Deps>, Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let hash = file.strip_suffix(".jpg").and_then(PhotoHash::parse).ok_or_else(Problem::not_found)?;
     let tag = format!("\"{hash}\"");

@@ -99,6 +99,7 @@ pub struct ContactView {
 
 /// A web address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CardLinkView)]
 pub struct LinkView {
     /// What it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,6 +196,7 @@ impl From<Address> for AddressView {
 
 /// A printed code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CardCodeView)]
 pub struct CodeView {
     /// What is printed.
     pub code: String,

@@ -177,6 +177,7 @@ impl BatchBody {
 /// What shall be different about a code.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CodePatchBody)]
 pub(super) struct PatchBody {
     /// Refused with 409 unless the code is at this version.
     version: Option<i64>,

@@ -131,6 +131,7 @@ pub(super) struct CreateBody {
 /// What is to change of a lead; what is absent stays.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = LeadPatchBody)]
 pub(super) struct PatchBody {
     /// The version that the change was made on.
     pub(super) version: i64,

@@ -32,6 +32,7 @@ pub struct SignInBody {
 /// Where a sign-in link shall go.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SignInLinkBody)]
 pub struct LinkBody {
     /// The address.
     #[schema(example = "ada@example.com")]
@@ -40,6 +41,7 @@ pub struct LinkBody {
 
 /// The same whether the address is known or not.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignInLinkView)]
 pub struct LinkView {
     /// A sentence for people.
     message: &'static str,

@@ -1,0 +1,14 @@
+//! What people do, told through the public door of a whole installation: `cargo test -p tessera --test stories`.
+//!
+//! The same stories run on PostgreSQL where `TESSERA_TEST_DATABASE` names a server.
+
+#[path = "stories/client.rs"]
+mod client;
+#[path = "stories/dump.rs"]
+mod dump;
+#[path = "stories/parties.rs"]
+mod parties;
+#[path = "stories/scan_to_lead.rs"]
+mod scan_to_lead;
+#[path = "stories/world.rs"]
+mod world;
