@@ -121,7 +121,9 @@ impl Installation {
             Work::ByHand => builder.by_hand().start().await?,
             Work::Both | Work::JobsOnly => builder.start().await?,
         };
-        let scanner = codes::scan::start(Setup::new(store.clone(), config.data.join("journal"))).await?;
+        // A process that works off jobs beside one that serves, on the same data folder, keeps its hands off that one's journal.
+        let journal = if work == Work::JobsOnly { "journal-work" } else { "journal" };
+        let scanner = codes::scan::start(Setup::new(store.clone(), config.data.join(journal))).await?;
         let scan_pages = ScanPages::new(store.clone(), public_url.clone(), FormKey::derived_from(&store.vault().derive("form token")));
         let facts = router::live_facts();
         let mail_folder = config.smtp.is_none().then(|| config.data.join("mail"));

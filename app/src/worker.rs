@@ -9,7 +9,7 @@ use codes::scan::Scanned;
 use kernel::{Caller, Fault, Id, MemberId};
 use leads::events::LeadCaptured;
 use leads::{LeadId, SubmissionId, TellChanged, TellDeps, TellOwner};
-use notifications::{Attachment, Channels, DeliverWebhook, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
+use notifications::{Attachment, Channels, DeliverWebhook, ForgetKeptMails, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -95,6 +95,7 @@ pub struct Needs {
 /// The outbox with every lane, job and reaction, not yet started.
 pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let (email, urgent, webhook) = (needs.channels.clone(), needs.channels.clone(), needs.channels.clone());
+    let kept = needs.channels.clone();
     let tell = TellDeps { lead_page_url: format!("{}/leads/", needs.public_url).into() };
     let (back, scans) = (needs.public_url.clone(), needs.public_url.clone());
     Outbox::builder(store)
@@ -105,6 +106,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .lane(MemberLeft::LANE, 2)
         .job::<SendEmail, _>(move |job, context| Box::pin(notifications::send_email(email.clone(), job, context)))
         .job::<SendUrgentEmail, _>(move |job, context| Box::pin(notifications::send_urgent_email(urgent.clone(), job, context)))
+        .job::<ForgetKeptMails, _>(move |job, _| Box::pin(notifications::forget_kept_mails(kept.clone(), job)))
         .job::<DeliverWebhook, _>(move |job, context| Box::pin(notifications::deliver_webhook(webhook.clone(), job, context)))
         .job::<TellOwner, _>(move |job, context| Box::pin(leads::tell_owner(tell.clone(), job, context)))
         .job::<TellChanged, _>(|job, context| Box::pin(leads::tell_changed(job, context)))

@@ -1,9 +1,14 @@
 //! Load generators and benchmarks. `bench/run NAME` builds and calls this; each prints a table and, last, one JSON object.
 
+mod client;
 mod paced;
 mod process;
+mod receivers;
+mod request_bench;
 mod scan_bench;
+mod start_bench;
 mod store_bench;
+mod told_bench;
 
 use std::process::ExitCode;
 
@@ -55,6 +60,10 @@ fn main() -> ExitCode {
         match name.as_str() {
             "scan" => scan_bench::run(&options).await,
             "store" => Ok(store_bench::run(&options).await),
+            "told" => told_bench::run(&options).await,
+            "request" => request_bench::run(&options).await,
+            "start" => start_bench::run(&options).await,
+            "bare-axum" => request_bench::bare_axum().await.map(|()| serde_json::Value::Null),
             other => Err(format!("no benchmark is called {other}")),
         }
     });

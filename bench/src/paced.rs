@@ -28,6 +28,11 @@ impl Connection {
         Ok(Self { sender, host })
     }
 
+    /// Whether the other end has not closed it.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer, String> {
         self.sender.ready().await.map_err(|e| e.to_string())?;

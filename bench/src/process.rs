@@ -20,21 +20,41 @@ pub(crate) struct Server {
 impl Server {
     /// The product itself on a free port of loopback, with its greeting read.
     pub(crate) async fn tessera(data: &Path, options: &[&str]) -> Result<Self, String> {
-        let mut child = AsyncCommand::new(binary()?)
-            .args(["--listen", "127.0.0.1:0", "--json", "--data"])
+        Self::tessera_at("127.0.0.1:0", data, options).await
+    }
+
+    /// The product at an address, with its greeting read.
+    pub(crate) async fn tessera_at(listen: &str, data: &Path, options: &[&str]) -> Result<Self, String> {
+        let mut server = Self::spawn(listen, data, options)?;
+        let stdout = server.child.stdout.take().ok_or("tessera has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.map_err(|_| "tessera did not greet within a minute")?;
+        let line = line.map_err(|e| e.to_string())?.ok_or("tessera ended before it greeted")?;
+        server.greeting = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
+        server.url = format!("http://{}", server.greeting["listen"].as_str().unwrap_or_default());
+        Ok(server)
+    }
+
+    /// The product, starting: its greeting is not waited for.
+    pub(crate) fn spawn(listen: &str, data: &Path, options: &[&str]) -> Result<Self, String> {
+        let child = AsyncCommand::new(binary()?)
+            .args(["--listen", listen, "--json", "--data"])
             .arg(data)
             .args(options)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| format!("tessera does not start: {e}"))?;
-        let stdout = child.stdout.take().ok_or("tessera has no output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.map_err(|_| "tessera did not greet within a minute")?;
-        let line = line.map_err(|e| e.to_string())?.ok_or("tessera ended before it greeted")?;
-        let greeting: Value = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
-        let url = format!("http://{}", greeting["listen"].as_str().unwrap_or_default());
-        Ok(Self { child, url, greeting })
+        Ok(Self { child, url: format!("http://{listen}"), greeting: Value::Null })
+    }
+
+    /// This program itself in another role that prints `host:port` when it listens.
+    pub(crate) async fn myself(role: &str) -> Result<Self, String> {
+        let this = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut child = AsyncCommand::new(this).arg(role).stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(|e| e.to_string())?;
+        let stdout = child.stdout.take().ok_or("no output")?;
+        let line = BufReader::new(stdout).lines().next_line().await.map_err(|e| e.to_string())?.ok_or("it ended before it listened")?;
+        Ok(Self { child, url: format!("http://{line}"), greeting: Value::Null })
     }
 
     /// nginx that answers everything with 302.
@@ -115,13 +135,13 @@ fn signal(pid: u32, signal: i32) {
     }
 }
 
-fn binary() -> Result<std::path::PathBuf, String> {
+pub(crate) fn binary() -> Result<std::path::PathBuf, String> {
     let beside = std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("tessera");
     let named = std::env::var_os("TESSERA_BIN").map(std::path::PathBuf::from);
     named.or(beside.exists().then_some(beside)).ok_or_else(|| "build the binary first: cargo build --release -p tessera".into())
 }
 
-fn free_port() -> Result<u16, String> {
+pub(crate) fn free_port() -> Result<u16, String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     listener.local_addr().map(|address| address.port()).map_err(|e| e.to_string())
 }
