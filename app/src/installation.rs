@@ -7,6 +7,7 @@ use std::time::Duration;
 use codes::scan::{Scanner, Setup};
 use gateway::{Door, DoorSettings, LimitSettings, Proxies, Rate, ShutdownSignal, TlsSetup, TlsSource};
 use http::HeaderName;
+use kernel::Caller;
 use leads::FormKey;
 use metrics_exporter_prometheus::PrometheusHandle;
 use notifications::{
@@ -111,6 +112,7 @@ impl Installation {
         shutdown: ShutdownSignal,
     ) -> Result<Self, InstallationError> {
         let store = Store::open(store_config).await?;
+        after_restore(config, &store).await?;
         let public_url: Arc<str> = public_url.trim_end_matches('/').into();
         let channels = channels(config, &store, &public_url)?;
         let allowed = allowed(config)?;
@@ -183,6 +185,18 @@ impl Installation {
         }
         self.parts.store.close().await;
     }
+}
+
+/// The first start after a restore: codes that were minted after the backup are on paper, and are not minted again.
+async fn after_restore(config: &Config, store: &Store) -> Result<(), InstallationError> {
+    static CALLER: Caller = Caller::system("restore");
+    let marker = config.data.join(store::backup::RESTORED);
+    if !marker.exists() {
+        return Ok(());
+    }
+    let skipped = store.write(&CALLER, (), |tx, ()| Box::pin(async move { codes::commands::skip_numbers_everywhere(tx).await }));
+    skipped.await.map_err(|error| InstallationError::Setting(error.to_string()))?;
+    std::fs::remove_file(&marker).map_err(|error| InstallationError::Setting(format!("{} cannot be removed: {error}", marker.display())))
 }
 
 /// Keeps what is in memory in step with the log: codes, card pages.

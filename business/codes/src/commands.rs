@@ -18,7 +18,7 @@ use crate::parameters::Parameters;
 use crate::public_code::PublicCode;
 use crate::{queries, sql};
 
-pub use mint::{fill_batch, mint, mint_many};
+pub use mint::{fill_batch, mint, mint_many, skip_numbers_everywhere};
 
 /// Leads a code to `destination`, whatever it led to before; the printed code stays. The calling module has made sure that the
 /// thing is the workspace's own.

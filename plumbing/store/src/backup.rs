@@ -20,6 +20,9 @@ use sealed::{MAGIC, SealedReader, SealedWriter};
 
 const MANIFEST: &str = "manifest.json";
 const DATABASE: &str = "tessera.db";
+/// The file in a data folder that says that a backup was restored there and has not been started since: what was done after
+/// the backup is forgotten here, but not by the world outside.
+pub const RESTORED: &str = "restored";
 
 /// What a backup holds, and what a restore has verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,6 +229,7 @@ pub fn restore(source: &Path, data: &Path, key: Option<&[u8; 32]>) -> Result<Man
         for entry in entries {
             std::fs::rename(entry.path(), data.join(entry.file_name()))?;
         }
+        File::create(data.join(RESTORED))?.sync_all()?;
         File::open(data)?.sync_all()
     })();
     moved.map_err(|e| failed("cannot fill", data, &e))?;

@@ -23,6 +23,9 @@ pub enum Engine {
 /// What happens when a commit has failed and nobody knows what the disk holds: by default the process ends.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
+static KEEP_KEY_CHECK: Sql = Sql::new("insert into store_vault (id, sealed) values ($1, $2) on conflict (id) do nothing");
+static KEY_CHECK: Sql = Sql::new("select sealed from store_vault where id = $1");
+
 /// How to open a store.
 #[derive(Clone)]
 pub struct Config {
@@ -156,7 +159,31 @@ impl Store {
         };
         let key_file = config.key_file.clone().unwrap_or_else(|| config.folder.join("secret.key"));
         let vault = Vault::in_file(&key_file, config.entropy.clone())?;
-        Ok(Self(Arc::new(Inner { on, clock: config.clock, entropy: config.entropy, vault, migrations_run })))
+        let store = Self(Arc::new(Inner { on, clock: config.clock, entropy: config.entropy, vault, migrations_run }));
+        store.check_key(&key_file).await?;
+        Ok(store)
+    }
+
+    /// Refuses a key that is not the one this database was begun with: after a restore, or on a second node.
+    async fn check_key(&self, key_file: &Path) -> Result<(), StoreError> {
+        static CALLER: Caller = Caller::system("start");
+        let sealed = self.0.vault.seal(b"tessera", "key check");
+        let kept = self
+            .write(&CALLER, sealed, |tx, sealed| {
+                Box::pin(async move {
+                    tx.execute(&KEEP_KEY_CHECK, crate::params!["check", &sealed]).await?;
+                    tx.row(&KEY_CHECK, crate::params!["check"], |row| row.get::<Vec<u8>>(0)).await
+                })
+            })
+            .await?
+            .unwrap_or_default();
+        match self.0.vault.open(&kept, "key check") {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::setup(format!(
+                "{} is not the key that this database was begun with: put the right file there (it is not in backups, and it is the same on every node)",
+                key_file.display()
+            ))),
+        }
     }
 
     /// How many migrations ran when the store was opened.

@@ -53,6 +53,9 @@ async fn a_backup_of_a_running_installation_is_whole_and_restores() {
         assert_eq!(std::fs::read(target.join("journal/1")).unwrap(), b"scans");
         let mut config = store.config();
         config.folder = target.clone();
+        let without_its_key = Store::open(config.clone()).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(without_its_key.contains("is not the key"), "{without_its_key}");
+        std::fs::copy(store.folder().join("secret.key"), target.join("secret.key")).unwrap();
         let copy = Store::open(config).await.unwrap();
         assert!(count(&copy).await >= before, "everything that was answered before the backup is in it");
         copy.close().await;
