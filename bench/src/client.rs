@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::paced::{Answer, Connection};
 
 /// A browser's own words, so that a scan is a person's.
-pub(crate) const BROWSER: &str = "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36";
+pub(crate) const BROWSER: &str =
+    "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36";
 /// How long an answer may take before it counts as none.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A form that comes back sooner is refused as the work of a program.
@@ -60,7 +61,13 @@ impl Client {
     }
 
     /// A call with the API key; `idempotency` makes it safe to repeat.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>, idempotency: Option<&str>) -> Result<(StatusCode, Value), String> {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        idempotency: Option<&str>,
+    ) -> Result<(StatusCode, Value), String> {
         let mut headers = vec![("authorization", self.key.as_str())];
         headers.extend(body.map(|_| ("content-type", "application/json")));
         headers.extend(idempotency.map(|key| ("idempotency-key", key)));
@@ -95,7 +102,8 @@ impl Client {
     pub(crate) async fn form(&self, path: &str, address: &str) -> Result<Form, String> {
         let answer = self.send(Method::GET, path, &[("user-agent", BROWSER), ("x-forwarded-for", address)], Bytes::new()).await?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let between = |start: &str| text.split_once(start).and_then(|(_, rest)| rest.split_once('"')).map(|(value, _)| value.replace("&amp;", "&"));
+        let between =
+            |start: &str| text.split_once(start).and_then(|(_, rest)| rest.split_once('"')).map(|(value, _)| value.replace("&amp;", "&"));
         match (between("<form method=\"post\" action=\""), between("name=\"form_token\" value=\"")) {
             (Some(action), Some(token)) => Ok(Form { action, token, shown: Instant::now() }),
             _ => Err(format!("{path}: {} without a form", answer.status)),

@@ -1,6 +1,7 @@
 //! Load generators and benchmarks. `bench/run NAME` builds and calls this; each prints a table and, last, one JSON object.
 
 mod client;
+mod crash_bench;
 mod paced;
 mod process;
 mod receivers;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             "store" => Ok(store_bench::run(&options).await),
             "told" => told_bench::run(&options).await,
             "request" => request_bench::run(&options).await,
+            "crash" => crash_bench::run(&options).await,
             "start" => start_bench::run(&options).await,
             "bare-axum" => request_bench::bare_axum().await.map(|()| serde_json::Value::Null),
             other => Err(format!("no benchmark is called {other}")),
@@ -70,7 +72,8 @@ fn main() -> ExitCode {
     match figures {
         Ok(figures) => {
             println!("{figures}");
-            ExitCode::SUCCESS
+            // Figures that are a verdict too.
+            if figures["sound"] == false { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(words) => {
             eprintln!("{words}");

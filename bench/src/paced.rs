@@ -44,7 +44,8 @@ impl Connection {
         let response = self.sender.send_request(request).await.map_err(|e| e.to_string())?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
-        let headers = parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        let headers =
+            parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
         Ok(Answer { status: parts.status, headers: headers.collect(), body })
     }
 }
@@ -93,7 +94,10 @@ pub(crate) async fn gets(url: &str, paths: &[String], rate: f64, time: Duration,
             let (url, paths) = (url.to_owned(), Arc::clone(&paths));
             tokio::spawn(async move {
                 let mut connection = Connection::open(&url).await?;
-                let agent = [("user-agent", "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36")];
+                let agent = [(
+                    "user-agent",
+                    "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36",
+                )];
                 let (mut micros, mut failed, mut number) = (Vec::new(), 0, 0_u32);
                 loop {
                     let due = start + pause.mul_f64(lane as f64 / connections as f64) + pause * number;

@@ -28,7 +28,8 @@ impl Server {
         let mut server = Self::spawn(listen, data, options)?;
         let stdout = server.child.stdout.take().ok_or("tessera has no output")?;
         let mut lines = BufReader::new(stdout).lines();
-        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.map_err(|_| "tessera did not greet within a minute")?;
+        let line =
+            tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.map_err(|_| "tessera did not greet within a minute")?;
         let line = line.map_err(|e| e.to_string())?.ok_or("tessera ended before it greeted")?;
         server.greeting = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
         server.url = format!("http://{}", server.greeting["listen"].as_str().unwrap_or_default());
@@ -152,7 +153,8 @@ pub(crate) fn cpu_seconds(pids: &[u32]) -> f64 {
         .iter()
         .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok())
         .filter_map(|stat| {
-            let fields: Vec<u64> = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).filter_map(|word| word.parse().ok()).collect();
+            let fields: Vec<u64> =
+                stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).filter_map(|word| word.parse().ok()).collect();
             Some(fields.iter().sum::<u64>())
         })
         .sum();

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +96,8 @@ impl Live {
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         let connection = tokio::spawn(connection);
         let request = Request::builder().method(Method::GET).uri("/v1/live").header(header::HOST, host);
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {key}")).body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
+        let request =
+            request.header(header::AUTHORIZATION, format!("Bearer {key}")).body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
         let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
         if response.status() != StatusCode::OK {
             return Err(format!("/v1/live: {}", response.status()));
@@ -120,7 +122,10 @@ impl Live {
                 }
             }
         });
-        tokio::time::timeout(Duration::from_secs(10), is_ready).await.map_err(|_| "/v1/live is not ready")?.map_err(|_| "/v1/live ended")?;
+        tokio::time::timeout(Duration::from_secs(10), is_ready)
+            .await
+            .map_err(|_| "/v1/live is not ready")?
+            .map_err(|_| "/v1/live ended")?;
         Ok(Self { heard, task })
     }
 
@@ -158,7 +163,13 @@ impl MailServer {
         let (closed, is_over) = (Noted::default(), Arc::new(AtomicBool::new(false)));
         watch(folder, Arc::clone(&closed), Arc::clone(&is_over))?;
         let address = format!("127.0.0.1:{}", free_port()?);
-        let child = Command::new("/usr/sbin/smtp-sink")
+        let mut command = Command::new("/usr/sbin/smtp-sink");
+        if is_root() {
+            // It insists on a user of its own then, who must be able to write here.
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).map_err(|e| e.to_string())?;
+            command.args(["-u", "nobody"]);
+        }
+        let child = command
             .arg("-d")
             .arg(folder.join("mail."))
             .args([address.as_str(), "256"])
@@ -182,7 +193,8 @@ impl MailServer {
             let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned();
             let head = text.split("\n\n").next().unwrap_or_default().to_owned();
             let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            let inner = |text: &str| text.split_once('<').map_or(text, |(_, rest)| rest).split('>').next().unwrap_or_default().trim().to_owned();
+            let inner =
+                |text: &str| text.split_once('<').map_or(text, |(_, rest)| rest).split('>').next().unwrap_or_default().trim().to_owned();
             let to = inner(field("X-Rcpt-Args:"));
             // A conversation that broke off leaves a file without a message.
             (!to.is_empty() && text.contains("Subject:")).then(|| Mail { at, to, reply_to: inner(field("Reply-To:")) })
@@ -204,6 +216,10 @@ impl Drop for MailServer {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Notes each file of a folder when whoever writes it closes it.

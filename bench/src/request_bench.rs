@@ -36,7 +36,13 @@ fn script(folder: &Path, name: &str, lua: &str) -> Result<PathBuf, String> {
 }
 
 fn get_script(folder: &Path, name: &str, path: &str, key: &str) -> Result<PathBuf, String> {
-    script(folder, name, &format!("local asked = nil\nfunction init(args) asked = wrk.format(\"GET\", \"{path}\", {{ [\"Authorization\"] = \"Bearer {key}\" }}) end\nfunction request() return asked end\n"))
+    script(
+        folder,
+        name,
+        &format!(
+            "local asked = nil\nfunction init(args) asked = wrk.format(\"GET\", \"{path}\", {{ [\"Authorization\"] = \"Bearer {key}\" }}) end\nfunction request() return asked end\n"
+        ),
+    )
 }
 
 fn post_script(folder: &Path, name: &str, key: &str, is_new: bool) -> Result<PathBuf, String> {
@@ -68,7 +74,9 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
     let bare = Server::myself("bare-axum").await?;
     let key = server.told("api_key")?;
     let client = Client::new(&server.url, &key);
-    let code = client.must(Method::POST, "/v1/codes", Some(&json!({ "name": "a", "destination": { "kind": "url", "url": "https://example.com/" } }))).await?;
+    let code = client
+        .must(Method::POST, "/v1/codes", Some(&json!({ "name": "a", "destination": { "kind": "url", "url": "https://example.com/" } })))
+        .await?;
     client.must(Method::POST, "/v1/leads", Some(&json!({ "name": "Grace Hopper", "email": "grace@example.net" }))).await?;
     let code = code["code"].as_str().ok_or("no code")?;
 

@@ -55,7 +55,8 @@ async fn units(store: &Store, callers: usize, time: Duration) -> f64 {
         let store = store.clone();
         async move {
             let input = (format!("{:x}{number:013x}", base), number as i64);
-            let unit = store.write(&SYSTEM, input, |tx, (id, number)| Box::pin(async move { tx.execute(&INSERT, params![id, number]).await }));
+            let unit =
+                store.write(&SYSTEM, input, |tx, (id, number)| Box::pin(async move { tx.execute(&INSERT, params![id, number]).await }));
             unit.await.map_err(|e: StoreError| eprintln!("{e}")).is_ok()
         }
     })

@@ -53,7 +53,10 @@ fn channel(answered: &Answered, heard: impl Iterator<Item = (Instant, String)>) 
             first.insert(email, at);
         }
     }
-    let micros = answered.iter().filter_map(|(email, due)| Some(first.get(email)?.saturating_duration_since(*due).as_micros() as u64)).collect::<Vec<_>>();
+    let micros = answered
+        .iter()
+        .filter_map(|(email, due)| Some(first.get(email)?.saturating_duration_since(*due).as_micros() as u64))
+        .collect::<Vec<_>>();
     let lost = (answered.len() - micros.len()) as u64;
     Channel { latency: Latency::of(micros, lost), doubled }
 }
@@ -161,7 +164,11 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
     let plain = measure(options, "told", &load, false, delay).await?;
     let hung = measure(options, "told-hung", &load, true, delay).await?;
     let mut figures = json!({ "leads_per_s": load.rate, "mail_delay_ms": delay.as_millis() as u64 });
-    println!("{} leads a second for {} s; times are from when the form was sent until the other side had it", load.rate, load.time.as_secs());
+    println!(
+        "{} leads a second for {} s; times are from when the form was sent until the other side had it",
+        load.rate,
+        load.time.as_secs()
+    );
     println!("{:<34} {:>9} {:>9} {:>9} {:>9} {:>8}", "", "p50 ms", "p95 ms", "p99 ms", "not told", "doubled");
     let (mut lost, mut doubled) = (0, 0);
     for (told, suffix, words) in [(&plain, "", ""), (&hung, "_hung", ", one hung, mail slow")] {
@@ -178,7 +185,11 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
         figures[format!("answered{suffix}")] = json!(told.answered);
         figures[format!("refused{suffix}")] = json!(told.refused);
     }
-    println!("the slow mail server's every reply comes {} ms late; not told means not within {} s after the last lead", delay.as_millis(), load.grace.as_secs());
+    println!(
+        "the slow mail server's every reply comes {} ms late; not told means not within {} s after the last lead",
+        delay.as_millis(),
+        load.grace.as_secs()
+    );
     figures["lost"] = json!(lost);
     figures["doubled"] = json!(doubled);
     Ok(figures)
