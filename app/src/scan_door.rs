@@ -61,13 +61,12 @@ impl ScanDoor {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if let Some(scan) = Scan::of(self, peer, &request) {
-            return match self.scanner.scan(&scan.request(request.headers())) {
-                Some(outcome) => self.respond(outcome, scan.is_get).await,
-                None => {
-                    let outcome = self.scanner.scan_slowly(&scan.request(request.headers())).await;
-                    self.respond(outcome, scan.is_get).await
-                }
+            let session = session(request.headers(), scan.is_https);
+            let outcome = match self.scanner.scan(&scan.request(request.headers())) {
+                Some(outcome) => outcome,
+                None => self.scanner.scan_slowly(&scan.request(request.headers())).await,
             };
+            return self.respond(outcome, scan.is_get, session).await;
         }
         let mut request = request.map(Body::new);
         peer.mark(&mut request);
@@ -78,10 +77,10 @@ impl ScanDoor {
         }
     }
 
-    async fn respond(&self, outcome: Outcome, is_get: bool) -> Response<DoorBody> {
+    async fn respond(&self, outcome: Outcome, is_get: bool, session: Option<String>) -> Response<DoorBody> {
         let mut response = match outcome {
             Outcome::Redirect(location) => return redirect(location),
-            Outcome::Open(target) => self.pages.open(&target).await,
+            Outcome::Open(target) => self.pages.open(&target, session.as_deref()).await,
             Outcome::Closed(target, why) => self.pages.closed(&target, why).await,
             Outcome::NotFound => self.pages.unknown(),
             Outcome::Busy => self.pages.busy(),
@@ -100,6 +99,7 @@ struct Scan {
     place: Option<[u8; 2]>,
     address: std::net::IpAddr,
     is_get: bool,
+    is_https: bool,
 }
 
 impl Scan {
@@ -116,6 +116,7 @@ impl Scan {
             place: place(door, origin.is_forwarded, request.headers()),
             address: origin.address,
             is_get,
+            is_https: origin.is_https,
         })
     }
 
@@ -135,6 +136,11 @@ impl Scan {
 fn place(door: &ScanDoor, is_forwarded: bool, headers: &HeaderMap) -> Option<[u8; 2]> {
     let name = door.country_header.as_ref().filter(|_| is_forwarded)?;
     <[u8; 2]>::try_from(headers.get(name)?.as_bytes()).ok()
+}
+
+/// The session of whoever scans, if they are signed in here.
+fn session(headers: &HeaderMap, is_https: bool) -> Option<String> {
+    gateway::session_token_in(headers, is_https).map(str::to_owned)
 }
 
 fn redirect(location: HeaderValue) -> Response<DoorBody> {
@@ -171,8 +177,8 @@ impl Service<Request<Incoming>> for ScanService {
             match self.door.scanner.scan(&scan) {
                 Some(Outcome::Redirect(location)) => return Answering::Now(Some(redirect(location))),
                 Some(outcome) => {
-                    let door = Arc::clone(&self.door);
-                    return Answering::Later(Box::pin(async move { door.respond(outcome, is_get).await }));
+                    let (door, session) = (Arc::clone(&self.door), session(request.headers(), origin.is_https));
+                    return Answering::Later(Box::pin(async move { door.respond(outcome, is_get, session).await }));
                 }
                 None => {}
             }

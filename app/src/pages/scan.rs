@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cache::{Cache, Limits, Versioned};
 use cards::events::CardChanged;
-use cards::page::{CardPage, ExchangeForm, FormState, FormValues, Notice, NoticeKind, PreparedPage, render, render_notice};
+use cards::page::{CardPage, ExchangeForm, FormState, FormValues, Notice, NoticeKind, OneTap, PreparedPage, render, render_notice};
 use cards::{Card, CardId, Language};
 use codes::scan::Target;
 use codes::{Closed, PublicCode};
@@ -80,15 +80,15 @@ impl ScanPages {
             .await
     }
 
-    /// The page of what a code leads to.
-    pub async fn open(&self, target: &Target) -> Response {
+    /// The page of what a code leads to. Whoever is signed in (`session` is the token they show) may leave their own card.
+    pub async fn open(&self, target: &Target, session: Option<&str>) -> Response {
         let card = target.thing().filter(|thing| thing.kind() == "card").and_then(|thing| CardId::parse(thing.id()).ok());
         let Some(id) = card else { return notice(NoticeKind::NotFound, StatusCode::NOT_FOUND, Language::english()) };
-        self.page(id, Some(target.code())).await
+        self.page(id, Some(target.code()), session).await
     }
 
     /// The page of a card, reached by a code or by its own address.
-    pub async fn page(&self, id: CardId, code: Option<PublicCode>) -> Response {
+    pub async fn page(&self, id: CardId, code: Option<PublicCode>, session: Option<&str>) -> Response {
         let shown = match self.find(id).await {
             Ok(Some(shown)) => shown,
             Ok(None) => return notice(NoticeKind::NotFound, StatusCode::NOT_FOUND, Language::english()),
@@ -101,6 +101,11 @@ impl ScanPages {
             return notice(NoticeKind::Retired, StatusCode::GONE, shown.card.profile.language.clone());
         }
         let token = self.token(&shown, code);
+        if let Some(one_tap) = self.one_tap(&shown.card, code, session).await {
+            let mut page = self.compose(&shown, code, token, FormState::Fresh);
+            page.one_tap = Some(one_tap);
+            return html(render(&page), StatusCode::OK);
+        }
         let page = {
             let mut pages = shown.by_code.lock().unwrap_or_else(PoisonError::into_inner);
             if pages.len() >= PAGES_PER_CARD_MAX && !pages.contains_key(&code) {
@@ -109,6 +114,21 @@ impl ScanPages {
             Arc::clone(pages.entry(code).or_insert_with(|| Arc::new(PreparedPage::new(self.compose(&shown, code, String::new(), FormState::Fresh)))))
         };
         html(page.with_token(&token), StatusCode::OK)
+    }
+
+    /// The button of a visitor who is signed in here, has a card of their own, and looks at somebody else's.
+    async fn one_tap(&self, card: &Card, code: Option<PublicCode>, session: Option<&str>) -> Option<OneTap> {
+        let mut reads = self.store.read();
+        let session = people::queries::session_by_token_everywhere(&mut reads, session?).await.ok().flatten()?;
+        if card.owner == Some(session.member) {
+            return None;
+        }
+        let own = cards::queries::default_of(&mut reads, session.workspace, session.member).await.ok().flatten()?;
+        let by_code = code.map(|code| format!("?code={code}")).unwrap_or_default();
+        let once: String = self.store.entropy().bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut fields = vec![("back".to_owned(), format!("/c/{}/thanks{by_code}", card.id)), ("once".to_owned(), once)];
+        fields.extend(code.map(|code| ("code".to_owned(), code.to_string())));
+        Some(OneTap { action: format!("/v1/cards/{}/exchange", card.id), own_name: own.profile.name.display, fields })
     }
 
     fn source(card: CardId, code: Option<PublicCode>) -> Source {
@@ -204,8 +224,8 @@ fn card_id(text: &str) -> Result<CardId, Problem> {
 }
 
 /// `GET /c/{id}/page`: the card's page without a scan, for whoever got the link.
-async fn show(State(parts): State<Parts>, Path(id): Path<String>, Query(by): Query<ByCode>) -> Result<Response, Problem> {
-    Ok(parts.scan_pages.page(card_id(&id)?, by.parse()).await)
+async fn show(State(parts): State<Parts>, call: Call, Path(id): Path<String>, Query(by): Query<ByCode>) -> Result<Response, Problem> {
+    Ok(parts.scan_pages.page(card_id(&id)?, by.parse(), call.session_token()).await)
 }
 
 /// `POST /c/{id}/details`: a visitor leaves their details, from the page's form or as JSON.

@@ -269,6 +269,11 @@ pub fn session_cookie_cleared(is_https: bool) -> HeaderValue {
     session_cookie("", is_https, 0)
 }
 
+/// The session's token that a request shows, for whoever answers outside of the router.
+pub fn session_token_in(headers: &HeaderMap, is_https: bool) -> Option<&str> {
+    cookie(headers, session_cookie_name(is_https))
+}
+
 /// The value of one cookie; the first when a client sends several of that name.
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers

@@ -30,7 +30,7 @@ mod sql;
 mod tls;
 
 pub use answer::{Answer, List, PageQuery};
-pub use call::{Call, Doorkeeper, NobodyKnown, Resolving, session_cookie, session_cookie_cleared, session_cookie_name};
+pub use call::{Call, Doorkeeper, NobodyKnown, Resolving, session_cookie, session_cookie_cleared, session_cookie_name, session_token_in};
 pub use door::{Door, DoorSettings, Doorway};
 pub use effect::{SWEEP_MAX, effect, effect_created, effect_done, effect_secret, erase_answers, sweep_expired};
 pub use extract::{BODY_MAX, BodyLimit, Form, Json, Path, Query, RawBody, body_limit, from_json};
