@@ -4,11 +4,21 @@
 
 #[path = "stories/client.rs"]
 mod client;
+#[path = "stories/codes.rs"]
+mod codes;
 #[path = "stories/dump.rs"]
 mod dump;
 #[path = "stories/parties.rs"]
 mod parties;
+#[path = "stories/people_and_leads.rs"]
+mod people_and_leads;
+#[path = "stories/restart.rs"]
+mod restart;
 #[path = "stories/scan_to_lead.rs"]
 mod scan_to_lead;
+#[path = "stories/scans.rs"]
+mod scans;
+#[path = "stories/signing_in.rs"]
+mod signing_in;
 #[path = "stories/world.rs"]
 mod world;

@@ -16,8 +16,8 @@ pub const PUBLIC_URL: &str = "https://t.example";
 pub const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
 pub const LAPTOP: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-/// The door that answers now; another one after a restart.
-pub type Answering = Arc<RwLock<Arc<ScanDoor>>>;
+/// The door that answers now: none in the middle of a restart, another one after it.
+pub type Answering = Arc<RwLock<Option<Arc<ScanDoor>>>>;
 
 /// What came back.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Client {
 
     /// Sends, and gives the answer as it begins: for streams.
     pub async fn open(&self, request: Request<Body>) -> http::Response<DoorBody> {
-        let door = Arc::clone(&self.door.read().unwrap());
+        let door = self.door.read().unwrap().clone().expect("the installation is open");
         let peer = Peer { address: SocketAddr::new(self.address, 40_000), is_tls: true };
         door.answer(peer, request).await
     }

@@ -93,7 +93,7 @@ impl World {
         change(&mut options);
         let config = Config::load(options).unwrap();
         let installation = open(&config, place.config()).await;
-        let door: Answering = Arc::new(RwLock::new(Arc::clone(&installation.door)));
+        let door: Answering = Arc::new(RwLock::new(Some(Arc::clone(&installation.door))));
         let mut world = Self {
             installation: Some(installation),
             place,
@@ -139,6 +139,8 @@ impl World {
 
     /// The same in another data folder, with what lies there.
     pub async fn reopen_at(&mut self, folder: Option<PathBuf>) {
+        // Whoever holds the door holds the store, and with it the data folder.
+        *self.door.write().unwrap() = None;
         self.installation.take().expect("it is open").close().await;
         let mut store = self.place.config();
         if let Some(folder) = folder {
@@ -146,7 +148,7 @@ impl World {
             self.config.data = folder;
         }
         let installation = open(&self.config, store).await;
-        *self.door.write().unwrap() = Arc::clone(&installation.door);
+        *self.door.write().unwrap() = Some(Arc::clone(&installation.door));
         self.installation = Some(installation);
         self.drain().await;
     }

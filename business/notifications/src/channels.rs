@@ -78,4 +78,12 @@ impl Channels {
             }
         }
     }
+
+    /// Removes kept mails from the folder, where there is one.
+    pub(crate) async fn forget_kept(&self, messages: Vec<MessageId>) -> std::io::Result<()> {
+        match &self.0.mail.transport {
+            MailTransport::Smtp(_) => Ok(()),
+            MailTransport::Folder(folder) => dev_mailbox::forget(folder.clone(), messages).await,
+        }
+    }
 }

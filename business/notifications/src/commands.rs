@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::WorkspaceId;
+use kernel::{Id as _, WorkspaceId};
 use serde_json::json;
 use store::{Reads as _, Tx, params};
 
@@ -11,7 +11,7 @@ use crate::endpoint::{
     BODY_BYTES_MAX, ENDPOINTS_MAX, Endpoint, EndpointId, EventTypes, OVERLAP_MAX, check_event_id, check_event_type, check_url,
 };
 use crate::error::NotificationError;
-use crate::jobs::{DeliverWebhook, SendEmail, SendUrgentEmail};
+use crate::jobs::{DeliverWebhook, ForgetKeptMails, SendEmail, SendUrgentEmail};
 use crate::message::{Attachment, Lane, Message, MessageId, mention, mentions};
 use crate::template::{TemplateKey, TemplateSource};
 use crate::{grants, queries, sql};
@@ -123,11 +123,19 @@ async fn write_event(
     Ok(inserted > 0)
 }
 
+/// Kept mails that one job removes; it names each by its id.
+const KEPT_PER_JOB: usize = 500;
+
 /// Blanks whatever is kept here about the person of an email address or telephone number: messages to and about them, sent
-/// or not, events that speak of them, and what endpoints answered to those. What was not sent yet is not sent.
+/// or not, events that speak of them, and what endpoints answered to those. What was not sent yet is not sent. Mails that were kept in a folder go too, by a job.
 pub async fn erase(tx: &mut Tx, workspace: WorkspaceId, address: &str) -> Result<(), NotificationError> {
     let Some(person) = mention(address) else { return Ok(()) };
     let now = tx.now();
+    let subjects = tx.rows(&sql::MENTIONING, params![workspace, person], |row| row.get::<String>(0)).await?;
+    let messages: Vec<MessageId> = subjects.iter().filter_map(|subject| MessageId::parse(subject).ok()).collect();
+    for messages in messages.chunks(KEPT_PER_JOB) {
+        outbox::enqueue(tx, workspace, &ForgetKeptMails { messages: messages.to_vec() }).await?;
+    }
     tx.execute(&sql::ERASE_MESSAGES, params![workspace, person, now]).await?;
     for statement in [&sql::ERASE_ATTACHMENTS, &sql::ERASE_EVENTS, &sql::ERASE_ANSWERS, &sql::ERASE_MENTIONS] {
         tx.execute(statement, params![workspace, person]).await?;

@@ -60,6 +60,23 @@ pub(crate) async fn keep(folder: PathBuf, id: MessageId, mail: Mail, rendered: R
     .await
 }
 
+/// Removes kept mails; those that are not there are gone already.
+pub(crate) async fn forget(folder: PathBuf, ids: Vec<MessageId>) -> io::Result<()> {
+    blocking(move || {
+        for id in ids {
+            let (eml, json) = paths(&folder, id);
+            for path in [eml, json] {
+                match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// The latest mails of the folder, the newest first.
 pub async fn list(folder: &Path) -> io::Result<Vec<KeptMail>> {
     let folder = folder.to_owned();

@@ -90,6 +90,27 @@ impl Job for DeliverWebhook {
     }
 }
 
+/// Removes mails to and about an erased person that were kept in a folder, for want of a mail server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForgetKeptMails {
+    /// Which.
+    pub messages: Vec<MessageId>,
+}
+
+impl Job for ForgetKeptMails {
+    const NAME: &'static str = "notifications.forget_kept_mails";
+    const LANE: &'static str = "email";
+
+    fn key(&self) -> String {
+        self.messages.first().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// Runs [`ForgetKeptMails`].
+pub async fn forget_kept_mails(channels: Channels, job: ForgetKeptMails) -> Result<(), JobError> {
+    channels.forget_kept(job.messages).await.map_err(|error| JobError::retry(format!("the folder of mails cannot be written: {error}")))
+}
+
 fn system() -> Caller {
     Caller::system("notifications")
 }

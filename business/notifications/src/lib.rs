@@ -43,7 +43,9 @@ pub use error::NotificationError;
 pub use events::EndpointDisabled;
 pub use http::{Deps, mailbox_routes, routes};
 pub use http_client::{Outcome, WebhookClient, WebhookLimits};
-pub use jobs::{DeliverWebhook, SendEmail, SendUrgentEmail, deliver_webhook, send_email, send_urgent_email};
+pub use jobs::{
+    DeliverWebhook, ForgetKeptMails, SendEmail, SendUrgentEmail, deliver_webhook, forget_kept_mails, send_email, send_urgent_email,
+};
 pub use live::{Live, LiveFact, LiveLimits};
 pub use mail::Sender;
 pub use message::{Attachment, Channel, Lane, Message, MessageId, MessageState, MessageStatus, Recipient};

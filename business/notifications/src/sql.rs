@@ -18,6 +18,7 @@ store::statements! {
         where workspace = $1 and id < $2 order by id desc limit $3";
 
     INSERT_MENTION = "insert into notifications_mentions (workspace, address, subject) values ($1, $2, $3) on conflict do nothing";
+    MENTIONING = "select subject from notifications_mentions where workspace = $1 and address = $2 order by subject";
     ERASE_MESSAGES = "update notifications_messages set address = '', variables = '{}', reply_to = null, dedupe = null, recipient = '',
         reason = case when state = 'queued' then 'the person was erased' else null end,
         finished_at = case when state = 'queued' then $3 else finished_at end,
