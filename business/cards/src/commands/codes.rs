@@ -66,6 +66,9 @@ pub async fn release_code(tx: &mut Tx, id: CardId, code: PublicCode) -> Result<C
 /// hands on the codes that still lead there.
 pub async fn retire(tx: &mut Tx, id: CardId, successor: Successor) -> Result<Retired, CardError> {
     let workspace = tx.caller().may(grants::WRITE)?;
+    if successor != Successor::Nobody {
+        may(tx)?;
+    }
     let before = queries::get(tx, workspace, id).await?;
     let to = match successor {
         Successor::Nobody => None,

@@ -95,3 +95,18 @@ async fn a_code_is_bound_and_released_by_way_of_its_card() {
     let retired = world.ask("ada", "PUT", &format!("/v1/cards/{two}/codes/{code}"), Value::Null).await;
     assert_eq!(retired.code(), "card_retired");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_change_codes_hands_none_on_by_way_of_a_card() {
+    let world = World::new().await;
+    let made = world.ask("ada", "POST", "/v1/cards", json!({ "code": "new", "profile": profile("Ada") })).await.json();
+    let (id, code) = (made["id"].as_str().unwrap(), made["codes"][0]["code"].as_str().unwrap());
+    let heir = world.card("ada", "Grace").await;
+    let path = format!("/v1/cards/{id}/retire");
+    for body in [json!({ "redirect_url": "https://evil.example/" }), json!({ "successor": heir })] {
+        assert_eq!(world.ask("editor", "POST", &path, body.clone()).await.status, 403, "{body}");
+        assert_eq!(destination(&world, code).await, card(id), "{body}");
+    }
+    assert_eq!(world.ask("editor", "POST", &path, json!({})).await.status, 200, "a card may be retired without touching a code");
+    assert_eq!(destination(&world, code).await, card(id));
+}

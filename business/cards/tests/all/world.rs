@@ -27,11 +27,13 @@ pub struct World {
     pub bob: Caller,
 }
 
-/// `tsk_ada` and `session-ada` are Ada, the same for Bob; `tsk_reader` may only look at Ada's workspace.
+/// `tsk_ada` and `session-ada` are Ada, the same for Bob; `tsk_reader` may only look at Ada's workspace, and
+/// `tsk_editor` may change its cards and not its codes.
 struct Keeper {
     ada: Caller,
     bob: Caller,
     reader: Caller,
+    editor: Caller,
 }
 
 impl Keeper {
@@ -40,6 +42,7 @@ impl Keeper {
             "ada" => Some(self.ada.clone()),
             "bob" => Some(self.bob.clone()),
             "reader" => Some(self.reader.clone()),
+            "editor" => Some(self.editor.clone()),
             _ => None,
         }
     }
@@ -107,7 +110,12 @@ impl World {
             member: ada.member().unwrap(),
             grants: Grants::of([cards::grants::READ]),
         };
-        let keeper = Keeper { ada: ada.clone(), bob: bob.clone(), reader };
+        let editor = Caller::Person {
+            workspace: ada.workspace().unwrap(),
+            member: ada.member().unwrap(),
+            grants: Grants::of([cards::grants::READ, cards::grants::WRITE]),
+        };
+        let keeper = Keeper { ada: ada.clone(), bob: bob.clone(), reader, editor };
         let door = Door::new(DoorSettings::default(), Arc::new(keeper), &Entropy::seeded(1), ShutdownSignal::never());
         let (routes, _) = cards::routes(cards::Deps::new(Store::clone(&store), PUBLIC_URL)).split_for_parts();
         Self { router: door.around(routes), store, ada, bob }

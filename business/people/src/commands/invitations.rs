@@ -4,7 +4,7 @@ use serde_json::json;
 use store::{Tx, params};
 
 use super::members::{enter_person, join};
-use super::{acting_role, letters, lock_members, open_session};
+use super::{acting_role, letters, lock_members, lock_person, open_session};
 use crate::invitation::{INVITATION_LIFE, INVITATIONS_MAX};
 use crate::member::check_change;
 use crate::sign_in::Links;
@@ -78,6 +78,10 @@ pub async fn accept_invitation(
 ) -> Result<SignedIn, PeopleError> {
     let invitation = queries::invitation_by_hash_everywhere(tx, token_hash).await?.ok_or(PeopleError::InvitationSpent)?;
     let (workspace, now) = (invitation.workspace, tx.now());
+    // Somebody who is being erased joins nothing: whoever comes second here is a new person.
+    if let Some(known) = queries::person_by_email_everywhere(tx, &invitation.email).await? {
+        lock_person(tx, known.id).await?;
+    }
     lock_members(tx, workspace).await?;
     if tx.execute(&sql::ACCEPT_INVITATION, params![workspace, invitation.id, now]).await? == 0 {
         return Err(PeopleError::InvitationSpent);

@@ -39,8 +39,8 @@ async fn acting_role(tx: &mut Tx, workspace: WorkspaceId) -> Result<Role, People
     }
 }
 
-/// Units that open sessions by a password or a link, and units that change the password, run one after the other: else a
-/// session that the old password opened could slip in behind the sweep of a change.
+/// Units that open sessions, and units that change the password or the profile or erase the person, run one after the other:
+/// else a session that the old password opened could slip in behind the sweep of a change.
 pub(crate) async fn lock_person(tx: &mut Tx, person: PersonId) -> Result<(), StoreError> {
     tx.lock("people.person", &person.to_string()).await
 }

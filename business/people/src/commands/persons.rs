@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use store::{Reads, Tx, params};
 
-use super::lock_members;
 use super::members::end_member;
+use super::{lock_members, lock_person};
 use crate::events::MemberChanged;
 use crate::{Email, Locale, PeopleError, Person, PersonId, PersonName, Zone, door, queries, sql};
 
@@ -24,6 +24,7 @@ pub struct Profile {
 /// Changes the caller's own name, language or time zone.
 pub async fn change_profile(tx: &mut Tx, profile: Profile) -> Result<Person, PeopleError> {
     let me = queries::caller_member(tx).await?;
+    lock_person(tx, me.person).await?;
     let before = queries::person_everywhere(tx, me.person).await?.ok_or(PeopleError::NotFound { what: "person" })?;
     let after = Person {
         name: profile.name.map_or(before.name.clone(), |name| name.as_str().to_owned()),
@@ -48,6 +49,8 @@ pub async fn change_profile(tx: &mut Tx, profile: Profile) -> Result<Person, Peo
 /// Erases a person: they leave every workspace, their sessions, links and invitations go, and what is left of them is a
 /// number. Refused while they are the last owner of a workspace. No door faces it; the audit names numbers only.
 pub async fn erase(tx: &mut Tx, person: PersonId) -> Result<(), PeopleError> {
+    // Before the workspaces, as whoever accepts an invitation does: nobody joins one behind the erasure.
+    lock_person(tx, person).await?;
     let known = queries::person_everywhere(tx, person).await?.ok_or(PeopleError::NotFound { what: "person" })?;
     let mut memberships = queries::memberships_everywhere(tx, person).await?;
     memberships.sort_by_key(|membership| membership.workspace);

@@ -29,6 +29,8 @@ pub(crate) async fn open_session(tx: &mut Tx, member: &Member, via: Via, agent: 
 /// Mails a sign-in link to the address if a member has it. Says the same, and writes as much, if nobody has it: an unknown
 /// address gets a row that opens nothing. The sixth within an hour is not mailed either.
 pub async fn request_sign_in_link(tx: &mut Tx, links: &Links, email: &Email) -> Result<(), PeopleError> {
+    // Requests for one address, known or not, are counted one after the other.
+    tx.lock("people.links", email.as_str()).await?;
     let addressee = match queries::person_by_email_everywhere(tx, email).await? {
         Some(person) => match queries::default_member_everywhere(tx, person.id).await? {
             Some(member) if recent_links(tx, person.id).await? < LINKS_PER_HOUR_MAX => Some(member),

@@ -40,6 +40,8 @@ pub struct WorkspaceChange {
 /// Renames the caller's workspace or changes its language or time zone.
 pub async fn change_workspace(tx: &mut Tx, change: WorkspaceChange) -> Result<Workspace, PeopleError> {
     let id = tx.caller().may(grants::WRITE)?;
+    // The whole row is written: two changes of different fields wait for each other.
+    tx.lock("people.workspace", &id.to_string()).await?;
     let before = queries::workspace(tx, id).await?.ok_or(PeopleError::NotFound { what: "workspace" })?;
     let after = Workspace {
         name: change.name.map_or(before.name.clone(), |name| name.as_str().to_owned()),

@@ -6,7 +6,7 @@ use gateway::Doorkeeper as _;
 use kernel::{Caller, MemberId};
 use outbox::{Entry, Position};
 use people::events::MemberRemoved;
-use people::{Invitation, Member, PeopleError, Role, SignedIn, commands, queries};
+use people::{Invitation, Member, PeopleError, Role, SignedIn, WorkspaceName, Zone, commands, queries};
 use store::Sql;
 
 use crate::world::{World, agent, email, found, name};
@@ -207,4 +207,32 @@ async fn an_invitation_that_is_old_replaced_or_withdrawn_opens_nothing() {
     let tokens = world.mailed_tokens("grace@example.com").await;
     assert!(matches!(accept(&world, &tokens[2], "Grace", None).await, Err(PeopleError::InvitationSpent)), "it is old");
     assert!(matches!(invite(&world, &owner, "ada@example.com", Role::Member).await, Err(PeopleError::AlreadyMember)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_to_different_fields_at_once_both_count() {
+    let world = World::new().await;
+    let caller = world.owner();
+    for round in 0..20 {
+        let (title, zone) = (format!("Name {round}"), if round % 2 == 0 { "Europe/Lisbon" } else { "Asia/Tokyo" });
+        let workspace = |change: commands::WorkspaceChange| {
+            world.as_caller(&caller, change, |tx, change| Box::pin(async move { commands::change_workspace(tx, change).await }))
+        };
+        let renamed = commands::WorkspaceChange { name: Some(WorkspaceName::parse(&title).unwrap()), ..Default::default() };
+        let moved = commands::WorkspaceChange { zone: Some(Zone::parse(zone).unwrap()), ..Default::default() };
+        let (a, b) = tokio::join!(workspace(renamed), workspace(moved));
+        (a.unwrap(), b.unwrap());
+        let kept = queries::workspace(&mut world.store.read(), world.workspace).await.unwrap().unwrap();
+        assert_eq!((kept.name.as_str(), kept.zone.as_str()), (title.as_str(), zone), "of the workspace, round {round}");
+
+        let profile = |change: commands::Profile| {
+            world.as_caller(&caller, change, |tx, change| Box::pin(async move { commands::change_profile(tx, change).await }))
+        };
+        let renamed = commands::Profile { name: Some(name(&title)), ..Default::default() };
+        let moved = commands::Profile { zone: Some(Zone::parse(zone).unwrap()), ..Default::default() };
+        let (a, b) = tokio::join!(profile(renamed), profile(moved));
+        (a.unwrap(), b.unwrap());
+        let kept = queries::person_everywhere(&mut world.store.read(), world.owner.person).await.unwrap().unwrap();
+        assert_eq!((kept.name.as_str(), kept.zone.as_str()), (title.as_str(), zone), "of the person, round {round}");
+    }
 }

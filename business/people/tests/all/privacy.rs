@@ -4,12 +4,18 @@ use kernel::Caller;
 use people::{PeopleError, Role, commands, queries};
 use store::{Reads, Sql, params};
 
-use crate::world::{SYSTEM, World, email, found};
+use crate::world::{SYSTEM, World, agent, email, found, name};
 
 static PERSONAL: Sql = Sql::new("select count(*) from people_persons where email like $1 or name like $1");
 static INVITED: Sql = Sql::new("select count(*) from people_invitations where email like $1");
 static FACTS: Sql = Sql::new("select count(*) from outbox_log where payload like $1");
 static AUDITED: Sql = Sql::new("select count(*) from audit_log where details like $1");
+
+static GHOSTS: Sql = Sql::new(
+    "select count(*) from people_persons p where p.erased_at is not null
+     and (exists (select 1 from people_members m where m.person = p.id and m.left_at is null)
+     or exists (select 1 from people_sessions s where s.person = p.id))",
+);
 
 async fn mentions(world: &World, sql: &'static Sql, text: &str) -> i64 {
     let pattern = format!("%{text}%");
@@ -50,6 +56,26 @@ async fn of_an_erased_person_only_a_number_is_left() {
     assert!(matches!(erase(&world, grace.person).await, Err(PeopleError::NotFound { .. })));
     let again = world.add("grace@example.com", Role::Member).await;
     assert!(again.person != grace.person, "the address is free for somebody new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_while_joining_another_workspace_is_a_member_of_none() {
+    let world = World::new().await;
+    let (_, eve) = found(&world.store, "Second", "eve@example.com").await;
+    let eve = world.caller(&eve);
+    for round in 0..15 {
+        let address = format!("grace{round}@example.com");
+        let grace = world.add(&address, Role::Member).await;
+        let input = (world.links.clone(), email(&address));
+        let invited = world
+            .as_caller(&eve, input, |tx, (links, email)| Box::pin(async move { commands::invite(tx, &links, &email, Role::Viewer).await }));
+        invited.await.unwrap();
+        let token = world.mailed_tokens(&address).await.remove(0);
+        let accepted = people::accept_invitation(&world.store, &world.passwords, &token, name("Grace"), None, agent());
+        let (erased, _) = tokio::join!(erase(&world, grace.person), accepted);
+        erased.unwrap();
+        assert_eq!(world.count(&GHOSTS).await, 0, "round {round}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

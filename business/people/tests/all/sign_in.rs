@@ -232,3 +232,15 @@ async fn a_fifty_first_session_takes_the_place_of_the_one_used_least() {
     assert_eq!(world.count(&SESSIONS).await, 50);
     assert!(world.door().by_session(&first.token).await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_links_asked_for_at_once_five_are_mailed() {
+    let world = World::new().await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let (store, links) = (store::Store::clone(&world.store), world.links.clone());
+        asking.spawn(async move { people::request_sign_in_link(&store, &links, &email("ada@example.com")).await.unwrap() });
+    }
+    asking.join_all().await;
+    assert_eq!(world.mailed_tokens("ada@example.com").await.len(), 5);
+}
