@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use gateway::page::{Page, see_other};
 use gateway::{Call, Problem};
 use http::{Method, StatusCode, Uri};
-use kernel::{Caller, Grant, Id, MemberId, Timestamp, WorkspaceId};
+use kernel::{Caller, FieldFault, Grant, Id, MemberId, Timestamp, WorkspaceId};
 use people::{Member, Membership};
 use serde::Deserialize;
 
@@ -189,7 +189,7 @@ impl Names {
     /// For a choice, by name.
     pub fn choice(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.0.iter().map(|(id, name)| (id.to_string(), name.clone())).collect();
-        all.sort_by(|a, b| a.1.to_lowercase().cmp(&b.1.to_lowercase()));
+        all.sort_by_key(|(_, name)| name.to_lowercase());
         all
     }
 }
@@ -290,13 +290,23 @@ impl Refusal {
 
     /// What to tell above the form.
     pub fn sentence(&self) -> String {
-        if self.0.code() == "version_conflict" || self.0.detail().is_some_and(|detail| detail.contains("changed in between")) {
+        if self.0.code() == "version_conflict" {
             return "Somebody changed this while you were looking at it. Below is how it stands now; what you sent was not saved.".to_owned();
         }
         if !self.0.fields().is_empty() {
             return "Not saved: please look at the marked fields.".to_owned();
         }
         sentence(self.0.detail().unwrap_or("this is not possible"))
+    }
+
+    /// The fields that were refused.
+    pub fn fields(&self) -> &[FieldFault] {
+        self.0.fields()
+    }
+
+    /// Whether it is fields that were refused, and not the moment.
+    pub fn is_about_fields(&self) -> bool {
+        !self.0.fields().is_empty()
     }
 
     /// What is wrong with a field; empty if nothing is.

@@ -1,10 +1,14 @@
 //! The pages that Tessera serves itself: what a scan opens, and the few plain ones of an owner.
 
 mod assets;
+mod cards;
+mod chart;
+mod codes;
 mod frame;
 mod leads;
 pub mod scan;
 mod session;
+mod settings;
 
 use askama::Template;
 use axum::Router;
@@ -16,7 +20,7 @@ use frame::{Frame, sentence};
 
 /// Every page that the router serves.
 pub fn routes(parts: Parts) -> Router {
-    let owner = Router::new().merge(session::routes()).merge(leads::routes());
+    let owner = Router::new().merge(session::routes()).merge(leads::routes()).merge(cards::routes()).merge(codes::routes()).merge(settings::routes());
     scan::routes(parts.clone()).merge(owner.with_state(parts)).merge(assets::routes())
 }
 
