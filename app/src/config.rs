@@ -36,10 +36,19 @@ pub enum Role {
     Work,
     /// Brings the database up to date and ends.
     Migrate,
-    /// Prints a new one-time sign-in link for an owner, for whoever was locked out. Beside a running process it needs PostgreSQL.
+    /// Prints a new one-time sign-in link for a person, for whoever was locked out. Beside a running process it needs PostgreSQL.
     Link {
+        /// The person's email address.
+        email: String,
+    },
+    /// Makes a workspace with its first owner, and prints the owner's sign-in link. Beside a running process it needs PostgreSQL.
+    Workspace {
+        /// The workspace's name.
+        name: String,
         /// The owner's email address.
         email: String,
+        /// The owner's name.
+        owner: String,
     },
     /// Copies a SQLite installation, running or not, into one new file.
     Backup {
@@ -292,7 +301,7 @@ impl Config {
 fn read_file(path: &Path) -> Result<File, ConfigError> {
     match std::fs::read_to_string(path) {
         Ok(text) => toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             ConfigError(format!("{}, line {line}: {}. See `tessera --help` for the options", path.display(), error.message()))
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),

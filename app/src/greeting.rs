@@ -20,8 +20,9 @@ pub struct Greeting {
     /// What the demonstration card's code says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card_url: Option<String>,
-    /// The API's page.
-    pub api_url: String,
+    /// The API's page, where one is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
     /// An API key of the demonstration workspace; made anew with `--json` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<String>,
@@ -64,7 +65,9 @@ impl Greeting {
         if let Some(sign_in) = &self.sign_in_url {
             let _ = writeln!(text, "  Sign in (once, within 15 minutes): {sign_in}");
         }
-        let _ = writeln!(text, "  API: {}", self.api_url);
+        if let Some(api) = &self.api_url {
+            let _ = writeln!(text, "  API: {api}");
+        }
         if let Some(mailbox) = &self.mailbox_url {
             let _ = writeln!(text, "  No mail server is configured; mails are kept and shown at {mailbox}");
         }

@@ -6,6 +6,7 @@
 //! Holds no business rule and no SQL.
 
 pub mod config;
+mod dead_jobs;
 mod demo;
 mod greeting;
 pub mod installation;

@@ -32,6 +32,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tessera: {error}");
+            let mut cause = error.source();
+            while let Some(why) = cause {
+                eprintln!("  because: {why}");
+                cause = why.source();
+            }
             ExitCode::FAILURE
         }
     }
@@ -45,6 +50,12 @@ fn log(is_json: bool) {
 }
 
 async fn play(role: Role, config: Config) -> Result<(), Failure> {
+    if !matches!(role, Role::Check | Role::Backup { .. }) {
+        // Personal data is in it: a new folder is for its owner alone.
+        use std::os::unix::fs::DirBuilderExt as _;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+        made.map_err(|error| format!("the data folder {} cannot be made: {error}. Name another with --data", config.data.display()))?;
+    }
     match role {
         Role::Run => run(config, Work::Both).await,
         Role::Serve | Role::Work if config.database.is_none() => {
@@ -59,6 +70,7 @@ async fn play(role: Role, config: Config) -> Result<(), Failure> {
             Ok(())
         }
         Role::Link { email } => link(config, &email).await,
+        Role::Workspace { name, email, owner } => workspace(config, &name, &email, &owner).await,
         Role::Backup { file } => {
             if config.database.is_some() {
                 return Err("PostgreSQL is backed up with its own tools: pg_dump for a copy, WAL archiving for every moment; the journal of each node is in its data folder".into());
@@ -76,7 +88,10 @@ async fn play(role: Role, config: Config) -> Result<(), Failure> {
             Ok(())
         }
         Role::Restore { file } => {
-            let key = config.backup_key.as_ref().map(|path| store::key_file(path, &kernel::Entropy::system())).transpose()?;
+            if let Some(missing) = config.backup_key.as_ref().filter(|path| !path.exists()) {
+                return Err(format!("the key file {} is not there: name the one that the backup was made with", missing.display()).into());
+            }
+            let key = backup_key(&config)?;
             let restored = backup::restore(&file, &config.data, key.as_ref())?;
             println!("{} holds the installation as it was at {}: {} files, each verified. Put its secret.key back beside it", config.data.display(), restored.created_at, restored.files.len());
             Ok(())
@@ -121,6 +136,23 @@ async fn link(config: Config, email: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn workspace(config: Config, name: &str, email: &str, owner: &str) -> Result<(), Failure> {
+    let store = store::Store::open(config.store()).await?;
+    let input = (people::WorkspaceName::parse(name)?, people::Email::parse(email)?, people::PersonName::parse(owner)?);
+    let token = store
+        .write(&Caller::system("workspace"), input, |tx, (name, email, owner)| {
+            Box::pin(async move {
+                let (locale, zone) = (people::Locale::parse("en")?, people::Zone::parse("UTC")?);
+                let (_, member) = people::commands::create_workspace(tx, &name, &locale, &zone, &email, &owner).await?;
+                people::commands::issue_sign_in_link_everywhere(tx, member.person).await
+            })
+        })
+        .await?;
+    println!("{}/sign-in/{token}", reachable_url(&config, config.listen));
+    store.close().await;
+    Ok(())
+}
+
 async fn run(config: Config, work: Work) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         format!("cannot listen on {}: {error}. Choose another address with --listen, such as 127.0.0.1:0 for a free port", config.listen)
@@ -129,6 +161,15 @@ async fn run(config: Config, work: Work) -> Result<(), Failure> {
     let store_config = config.store();
     let tls = installation::tls(&config, listen, &store_config)?;
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();
+    if let Some(metrics) = metrics.clone() {
+        // What histograms have gathered is folded up even while nobody asks for it.
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                metrics.run_upkeep();
+            }
+        });
+    }
     let (trigger, signal) = shutdown();
     let public_url = reachable_url(&config, listen);
     let installation = Installation::open(&config, store_config, &public_url, work, metrics, signal.clone()).await?;
@@ -162,9 +203,9 @@ async fn greet(
         public_url: public_url.to_owned(),
         sign_in_url: demonstration.as_ref().map(|demo| format!("{public_url}/sign-in/{}", demo.sign_in_token)),
         card_url: demonstration.as_ref().map(|demo| format!("{public_url}/{}", demo.code)),
-        api_url: format!("{public_url}/docs"),
+        api_url: (work != Work::JobsOnly).then(|| format!("{public_url}/docs")),
         api_key: demonstration.and_then(|demo| demo.api_key),
-        mailbox_url: installation.parts.mail_folder.as_ref().map(|_| format!("{public_url}/dev/mailbox")),
+        mailbox_url: installation.parts.mail_folder.as_ref().filter(|_| work != Work::JobsOnly).map(|_| format!("{public_url}/dev/mailbox")),
         certificate_sha256: tls.filter(|_| made_here).map(gateway::TlsSetup::fingerprint),
     };
     if config.json {

@@ -8,7 +8,8 @@ const READ: [Grant; 5] = [codes::grants::READ, cards::grants::READ, leads::grant
 /// Rights to work with codes, cards and leads.
 const WORK: [Grant; 3] = [codes::grants::WRITE, cards::grants::WRITE, leads::grants::WRITE];
 /// Rights to look after the workspace.
-const MANAGE: [Grant; 6] = [
+const MANAGE: [Grant; 7] = [
+    crate::dead_jobs::MANAGE,
     leads::grants::ERASE,
     notifications::grants::WRITE,
     people::grants::WRITE,

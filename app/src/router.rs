@@ -43,6 +43,7 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
         .merge(codes::routes(codes::Deps { store: store.clone(), public_url: parts.public_url.clone() }))
         .merge(codes::scan::routes(codes::scan::Deps { store: store.clone() }))
         .merge(cards::routes(cards::Deps::new(store.clone(), &parts.public_url)))
+        .merge(crate::dead_jobs::routes(store.clone()))
         .merge(leads::routes(leads::Deps { store: store.clone() }))
         .merge(notifications::routes(notifications::Deps { store: store.clone(), allowed: parts.allowed.clone(), live: parts.live.clone() }))
 }

@@ -215,13 +215,27 @@ pub async fn sweep(store: &Store) -> Result<(), StoreError> {
             break;
         }
     }
-    let people = store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { people::commands::sweep_everywhere(tx).await }));
-    if let Err(error) = people.await {
-        tracing::warn!(%error, "expired sessions and links were not swept");
+    loop {
+        let people = store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { people::commands::sweep_everywhere(tx).await }));
+        match people.await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "expired sessions and links were not swept");
+                break;
+            }
+        }
     }
-    let told = store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { notifications::sweep(tx).await }));
-    if let Err(error) = told.await {
-        tracing::warn!(%error, "old messages and attempts were not swept");
+    loop {
+        let told = store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { notifications::sweep(tx).await }));
+        match told.await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "old messages and attempts were not swept");
+                break;
+            }
+        }
     }
     Ok(())
 }

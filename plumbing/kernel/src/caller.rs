@@ -76,6 +76,16 @@ pub struct NotAllowed {
     pub grant: Grant,
 }
 
+impl crate::Fault for NotAllowed {
+    fn kind(&self) -> crate::Kind {
+        crate::Kind::Forbidden
+    }
+
+    fn code(&self) -> &'static str {
+        "forbidden"
+    }
+}
+
 impl Caller {
     /// Tessera itself, with the reason that the audit trail shows.
     pub const fn system(reason: &'static str) -> Self {
