@@ -13,7 +13,7 @@ pub const BATCH_MAX: u32 = 10_000;
 /// The highest limit of scans.
 pub const SCAN_LIMIT_MAX: i64 = 1_000_000_000;
 /// How many rows one step of a large batch writes, so that none holds the writer for more than 20 ms.
-const STEP_ROWS: usize = 1_000;
+const STEP_ROWS: usize = 500;
 
 /// What a code is minted with. The default is an unbound code without a name, which follows its workspace's switches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// How close two scans of one device are one, in microseconds.
 pub const WINDOW_MICROS: i64 = 5_000_000;
-/// How many devices of one window are remembered at most; beyond, some doubles are counted.
-const DEVICES_MAX: usize = 500_000;
+/// How many devices of one half are remembered at most, some 9 MB; beyond, some doubles are counted.
+const DEVICES_MAX: usize = 450_000;
 
 /// The key is mixed already, so that hashing it again would only cost.
 #[derive(Default)]

@@ -25,8 +25,8 @@ use super::record::Record;
 use super::sql::{self, Mark};
 use crate::PublicCode;
 
-/// Slots of one window at most: some 13 MB in memory.
-const WINDOW_SLOTS: u64 = 131_072;
+/// Slots of one window at most: some 9 MB in memory.
+const WINDOW_SLOTS: u64 = 65_536;
 /// Codes of one unit at most: two rows each, well below 20 ms.
 const CODES_PER_UNIT: usize = 250;
 /// Facts of one window at most; beyond, one for each workspace.

@@ -157,6 +157,10 @@ impl Counts {
         if let Some(known) = self.0.iter_mut().find(|known| &*known.0 == word) {
             known.1 += scans;
         } else if self.0.len() < WORDS_MAX || word == OTHER {
+            if self.0.is_empty() {
+                // Most lists of most codes keep one word.
+                self.0.reserve_exact(1);
+            }
             self.0.push((word.into(), scans));
         } else {
             self.add(OTHER, scans);

@@ -1,9 +1,10 @@
 //! What a scan costs: `cargo test --release -p codes -- --ignored --nocapture scan_speed`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use codes::commands;
-use codes::scan::{Folder, Journal, Outcome, ScanRequest, Setup, start};
+use codes::scan::{Fold, Folder, Journal, Outcome, ScanRequest, Setup, start};
 use codes::{CodeError, Destination, NewCode, TargetUrl};
 use http::{HeaderMap, HeaderValue};
 use kernel::{Clock, Entropy, Timestamp};
@@ -78,4 +79,71 @@ async fn answering_and_counting() {
     }
     scanner.stop().await.unwrap();
     println!("{:?}", scanner.stats());
+}
+
+/// Milliseconds of processor that this process has used.
+fn processor_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2).filter_map(|n| n.parse::<u64>().ok());
+    ticks.sum::<u64>() * 10
+}
+
+/// MiB of this process's own memory.
+fn memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it measures"]
+async fn counting_codes_that_were_never_scanned() {
+    const CODES: u64 = 100_000;
+    let (store, folder) = (store_with(|config| config.clock = Clock::system()).await, Scratch::new());
+    let journal = Arc::new(Journal::open(Folder::open(folder.path(), &Entropy::seeded(1)).unwrap(), 0, 16 << 20).unwrap());
+    Fold::mark_of(&store, journal.node()).await.unwrap();
+    let mut fold = Fold::begin((*store).clone(), journal.clone()).await.unwrap();
+    println!("at the start: {} MiB", memory_mib());
+    for (round, at) in [1_769_851_800_i64, 1_769_851_860, 1_769_852_000].into_iter().enumerate() {
+        for n in 0..CODES {
+            // All over the numbers, as the permutation makes them.
+            let number = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 24;
+            journal.append(&scan(number, n + 1 + round as u64 * CODES, Timestamp::from_seconds(at)));
+        }
+        let (began, used, mut most) = (Instant::now(), processor_ms(), 0);
+        let mut counted = 0;
+        while counted < CODES {
+            counted += fold.step().await.unwrap().scans;
+            most = most.max(memory_mib());
+        }
+        let used = (processor_ms() - used) * 1_000_000 / CODES;
+        each(&format!("round {round}: counting, {used} ns of processor, {most} MiB"), CODES, began);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it measures"]
+async fn minting_in_steps() {
+    let store = store_with(|config| config.clock = Clock::system()).await;
+    let new = NewCode {
+        destination: Some(Destination::Url(TargetUrl::parse("https://example.com/menu", "https://go.acme.io").unwrap())),
+        ..NewCode::default()
+    };
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        let unit = store.write(&SYSTEM, new.clone(), |tx, new| {
+            Box::pin(async move { commands::mint_many(tx, workspace(1), 10_000, new).await })
+        });
+        let (batch, mut left) = (unit.await.unwrap().batch, 1);
+        while left > 0 {
+            let began = Instant::now();
+            let unit = store.write_bulk(&SYSTEM, batch, |tx, batch| {
+                Box::pin(async move { commands::fill_batch(tx, workspace(1), batch).await })
+            });
+            left = unit.await.unwrap();
+            steps.push(began.elapsed());
+        }
+    }
+    steps.sort_unstable();
+    println!("a step: {:?} in the middle, {:?} at most, {} of them", steps[steps.len() / 2], steps[steps.len() - 1], steps.len());
 }

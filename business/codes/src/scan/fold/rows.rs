@@ -1,7 +1,7 @@
 //! The rows of a node in memory: loaded once, added to, and written as they are. This node alone writes its rows, so those in
 //! memory are true, and a busy code is counted without reading.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::Timestamp;
@@ -14,7 +14,7 @@ use super::super::sql::{self, Totals, WorkspaceText};
 use super::super::tally::Day;
 
 /// Bytes of rows that are kept in memory, in each of two halves.
-const ROWS_BYTES_MAX: usize = 12 << 20;
+const ROWS_BYTES_MAX: usize = 8 << 20;
 
 /// One row of `codes_days` as it will be.
 pub(super) struct DayRow {
@@ -41,13 +41,21 @@ pub(super) struct TotalsRow {
 #[derive(Debug, Default)]
 struct Kept {
     totals: Totals,
-    /// The days that were touched last, at most two.
-    days: VecDeque<(i64, Day)>,
+    /// The days that were touched last, at most two, the latest at the end; nearly always one.
+    days: Vec<(i64, Day)>,
 }
 
 impl Kept {
     fn weight(&self) -> usize {
-        size_of::<Self>() + 16 + self.days.iter().map(|(_, day)| day.weight()).sum::<usize>()
+        let room = (self.days.capacity() - self.days.len()) * size_of::<(i64, Day)>();
+        // A map has room for half as many again, and the heap rounds up.
+        size_of::<Self>() * 3 / 2 + 32 + room + self.days.iter().map(|(_, day)| 8 + day.weight()).sum::<usize>()
+    }
+
+    /// Room for four, as a list takes by itself, would be most of the memory of codes that are scanned now and then.
+    fn add_day(&mut self, number: i64) {
+        self.days.reserve_exact(1);
+        self.days.push((number, Day::default()));
     }
 
     fn has_day(&self, day: i64) -> bool {
@@ -152,9 +160,7 @@ impl Rows {
                 });
             }
             totals.push(TotalsRow { code: code as i64, workspace, totals: kept.totals });
-            while kept.days.len() > 2 {
-                kept.days.pop_front();
-            }
+            kept.days.drain(..kept.days.len().saturating_sub(2));
             let grown = kept.weight().saturating_sub(before);
             self.young_bytes += grown;
         }
@@ -205,7 +211,7 @@ impl Rows {
             if kept.totals.last_at > 0 && day <= Timestamp::from_micros(kept.totals.last_at).day() {
                 missing.entry(day).or_default().push(code);
             }
-            kept.days.push_back((day, Day::default()));
+            kept.add_day(day);
         }
         for (number, codes) in missing {
             for (code, day) in read.rows(&sql::DAYS_OF_EVERYWHERE, params![node, number, &json_list(&codes)], sql::day_by_code).await? {

@@ -47,15 +47,13 @@ impl Segment {
             file.sync_all()?;
             MmapOptions::new().len(bytes).map_raw(&file)
         })();
+        let made = made.map_err(io_error("allocate", &path)).and_then(|map| sync_folder(folder).map(|()| map));
         match made {
-            Ok(map) => {
-                sync_folder(folder)?;
-                Ok(Arc::new(Self { number, path, slots, next: AtomicU64::new(0), synced: AtomicU64::new(0), map }))
-            }
-            Err(source) => {
+            Ok(map) => Ok(Arc::new(Self { number, path, slots, next: AtomicU64::new(0), synced: AtomicU64::new(0), map })),
+            Err(error) => {
                 // A half-made file would block the next try, which makes the same number.
                 let _ = fs::remove_file(&path);
-                Err(io_error("allocate", &path)(source))
+                Err(error)
             }
         }
     }
@@ -92,15 +90,18 @@ impl Segment {
         Slot::of(self.number, slot, commit, &words)
     }
 
-    /// Brings what was claimed so far to the disk. A slot that is being written during this is brought by the next round.
+    /// Brings what was claimed so far to the disk. A slot that is being written during this is brought by the next round, and
+    /// so is everything behind it: a thread may be put to sleep between its claim and its record for as long as it takes.
     pub(super) fn sync(&self) -> io::Result<()> {
         let claimed = self.next.load(Ordering::Acquire).min(self.slots);
         let done = self.synced.load(Ordering::Relaxed);
         if claimed > done {
+            // Looked up before the flush: what is whole now is on the disk after it.
+            let is_whole = |slot: &u64| self.words()[*slot as usize * (WORDS + 1)].load(Ordering::Acquire) != 0;
+            let whole = done + (done..claimed).take_while(is_whole).count() as u64;
             let from = HEADER_BYTES + done as usize * SLOT_BYTES;
             self.map.flush_range(from, (claimed - done) as usize * SLOT_BYTES)?;
-            // The last slots may still have been in the making: they are flushed again next time.
-            self.synced.store(claimed.saturating_sub(64).max(done), Ordering::Relaxed);
+            self.synced.store(whole, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -162,4 +163,25 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
         at += take as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_late_is_brought_to_the_disk_by_a_later_round() {
+        let folder = std::env::temp_dir().join(format!("tessera_segment_{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let segment = Segment::create(&folder, 1, 1, 300).unwrap();
+        let record = Record::from_words(&[7; WORDS]);
+        segment.next.store(200, Ordering::Release);
+        (0..200).filter(|slot| *slot != 40).for_each(|slot| segment.write(slot, &record));
+        segment.sync().unwrap();
+        assert_eq!(segment.synced.load(Ordering::Relaxed), 40, "the record of slot 40 is still to come");
+        segment.write(40, &record);
+        segment.sync().unwrap();
+        assert_eq!(segment.synced.load(Ordering::Relaxed), 200);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
