@@ -27,8 +27,8 @@ pub(crate) struct Client {
 /// A form as its page showed it.
 #[derive(Debug, Clone)]
 pub(crate) struct Form {
-    action: String,
-    token: String,
+    pub(crate) action: String,
+    pub(crate) token: String,
     shown: Instant,
 }
 
@@ -74,6 +74,12 @@ impl Client {
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let answer = self.send(method, path, &headers, bytes).await?;
         Ok((answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
+    }
+
+    /// A call whose answer is not JSON.
+    pub(crate) async fn call_text(&self, path: &str) -> Result<(StatusCode, String), String> {
+        let answer = self.send(Method::GET, path, &[("authorization", self.key.as_str())], Bytes::new()).await?;
+        Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
     }
 
     /// A call that must succeed.

@@ -2,6 +2,7 @@
 
 mod client;
 mod crash_bench;
+mod hostile_bench;
 mod paced;
 mod process;
 mod receivers;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             "told" => told_bench::run(&options).await,
             "request" => request_bench::run(&options).await,
             "crash" => crash_bench::run(&options).await,
+            "hostile" => hostile_bench::run(&options).await,
             "start" => start_bench::run(&options).await,
             "bare-axum" => request_bench::bare_axum().await.map(|()| serde_json::Value::Null),
             other => Err(format!("no benchmark is called {other}")),
