@@ -217,29 +217,33 @@ impl Engine {
         let (mut after, mut after_id) = (Timestamp::from_micros(i64::MIN), String::new());
         loop {
             let tokens = {
-                let state = self.state();
+                let mut state = self.state();
                 if state.timers.len() >= TIMERS_MAX {
                     return Ok(());
                 }
+                state.watch_leaving();
                 state.shards.each_ref().map(|shard| shard.as_ref().filter(|s| s.is_attached && !s.is_draining).map(|s| s.token))
             };
             let mask = tokens.iter().enumerate().filter(|(_, token)| token.is_some()).fold(0_i64, |mask, (n, _)| mask | (1 << n));
-            if mask == 0 {
-                return Ok(());
-            }
-            let rows = self
-                .store
-                .read()
-                .rows(&sql::WAITING_SOON_EVERYWHERE, params![soon, mask, after, &after_id, PAGE], sql::waiting_row)
-                .await?;
+            let rows = match mask {
+                0 => Ok(Vec::new()),
+                _ => {
+                    self.store
+                        .read()
+                        .rows(&sql::WAITING_SOON_EVERYWHERE, params![soon, mask, after, &after_id, PAGE], sql::waiting_row)
+                        .await
+                }
+            };
+            let mut state = self.state();
+            let left = state.take_left();
+            let rows = rows?;
             let is_last = (rows.len() as i64) < PAGE;
             if let Some(last) = rows.last() {
                 (after, after_id) = (last.due_at, last.id.clone());
             }
-            let mut state = self.state();
             for row in rows {
                 let Some(token) = tokens[row.shard] else { continue };
-                if state.knows(&row.id) || state.held(row.shard, token).is_none() {
+                if state.knows(&row.id) || left.contains(row.id.as_str()) || state.held(row.shard, token).is_none() {
                     continue;
                 }
                 let mut ready = self.ready(row.shard, token, row.name, row.workspace, row.payload);

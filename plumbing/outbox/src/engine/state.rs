@@ -1,6 +1,6 @@
 //! What a process knows of the shards it holds, its lanes and its timers. No I/O.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use kernel::{Timestamp, WorkspaceId};
@@ -220,6 +220,9 @@ pub(crate) struct State {
     timer_count: u64,
     /// The ids of all jobs in memory, with the shard and token they were read under, and the attempts before.
     known: HashMap<Arc<str>, (usize, i64, i64)>,
+    /// The ids of jobs that left memory since the waiting ones are being read: what that reading brings of them is out of
+    /// date, and would begin again what has ended. None while nothing is read.
+    left: Option<HashSet<Arc<str>>>,
     /// Everything up to here was read.
     pub(crate) tail: Position,
     pub(crate) is_stopping: bool,
@@ -233,6 +236,7 @@ impl State {
             timers: BTreeMap::new(),
             timer_count: 0,
             known: HashMap::new(),
+            left: None,
             tail: Position::default(),
             is_stopping: false,
         }
@@ -269,10 +273,23 @@ impl State {
         self.known.contains_key(id)
     }
 
+    /// Notes from now on which jobs leave memory; before the waiting ones are read.
+    pub(crate) fn watch_leaving(&mut self) {
+        self.left = Some(HashSet::new());
+    }
+
+    /// The jobs that left memory since, which are noted no more.
+    pub(crate) fn take_left(&mut self) -> HashSet<Arc<str>> {
+        self.left.take().unwrap_or_default()
+    }
+
     /// Takes a job out of memory.
     pub(crate) fn forget(&mut self, ready: &Ready) {
         if self.known.get(&ready.id) == Some(&(ready.shard, ready.token, ready.attempts)) {
             self.known.remove(&ready.id);
+            if let Some(left) = &mut self.left {
+                left.insert(Arc::clone(&ready.id));
+            }
         }
     }
 

@@ -180,3 +180,41 @@ async fn a_burst_that_no_lane_can_hold_is_worked_off_without_loss() {
     assert_eq!(effects, Some(5_000));
     outbox.stop(Duration::from_secs(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ends_while_the_waiting_are_read_is_not_begun_again() {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    let store = live_store().await;
+    let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+    let counting = Arc::clone(&runs);
+    let outbox = builder(&store).await.lane("slow", 64).job::<Told, _>(move |job, context| {
+        let runs = Arc::clone(&counting);
+        Box::pin(async move {
+            // What a receiver outside would see.
+            *runs.lock().unwrap().entry(job.0.clone()).or_default() += 1;
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            add_effect(&context, job.0).await
+        })
+    });
+    let outbox = outbox.start().await.unwrap();
+    let now = store.clock().now();
+    // Many wait, so that looking through them takes a while, and some of them are due in every millisecond of it.
+    let dues: Vec<_> = (0..6_000_u64).map(|n| (n, now.plus(Duration::from_millis(if n < 4_000 { 6_000 + n } else { 55_000 })))).collect();
+    for chunk in dues.chunks(500) {
+        let done = store.write(&CALLER, chunk.to_vec(), |tx, chunk: Vec<(u64, kernel::Timestamp)>| {
+            Box::pin(async move {
+                for (n, due) in chunk {
+                    outbox::enqueue_at(tx, workspace(), due, &Told(format!("{n}"))).await?;
+                }
+                Ok::<_, StoreError>(())
+            })
+        });
+        done.await.unwrap();
+    }
+    until("what is due has run", || async { number(&store, &COUNT_EFFECTS).await >= 4_000 }).await;
+    let twice: Vec<String> = runs.lock().unwrap().iter().filter(|(_, runs)| **runs > 1).map(|(id, runs)| format!("{id}: {runs}")).collect();
+    assert!(twice.is_empty(), "{} of 4,000 ran more than once: {twice:?}", twice.len());
+    outbox.stop(Duration::from_secs(1)).await;
+}

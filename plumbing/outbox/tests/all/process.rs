@@ -101,6 +101,11 @@ async fn the_work_of_a_process_that_is_killed_or_frozen_goes_on_within_seconds()
     let Some(url) = store.config().database_url else { return };
     builder(&store).await;
     let folders = [store.folder().join("one"), store.folder().join("two"), store.folder().join("three")];
+    // Every node has the installation's key.
+    for folder in &folders {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::copy(store.folder().join("secret.key"), folder.join("secret.key")).unwrap();
+    }
     let (mut one, mut two) = (spawn(&folders[0], Some(&url), None), spawn(&folders[1], Some(&url), None));
     until_shared(&store, 2).await;
 

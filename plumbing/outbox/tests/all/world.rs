@@ -115,6 +115,18 @@ impl Job for Hang {
     }
 }
 
+/// Tells somebody outside, then writes a row.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Told(pub String);
+
+impl Job for Told {
+    const NAME: &'static str = "test.told";
+    const LANE: &'static str = "slow";
+    fn key(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// Written by a newer release: this one has no code for it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Newer;
