@@ -131,15 +131,13 @@ async fn minting_in_steps() {
     };
     let mut steps = Vec::new();
     for _ in 0..3 {
-        let unit = store.write(&SYSTEM, new.clone(), |tx, new| {
-            Box::pin(async move { commands::mint_many(tx, workspace(1), 10_000, new).await })
-        });
+        let unit =
+            store.write(&SYSTEM, new.clone(), |tx, new| Box::pin(async move { commands::mint_many(tx, workspace(1), 10_000, new).await }));
         let (batch, mut left) = (unit.await.unwrap().batch, 1);
         while left > 0 {
             let began = Instant::now();
-            let unit = store.write_bulk(&SYSTEM, batch, |tx, batch| {
-                Box::pin(async move { commands::fill_batch(tx, workspace(1), batch).await })
-            });
+            let unit =
+                store.write_bulk(&SYSTEM, batch, |tx, batch| Box::pin(async move { commands::fill_batch(tx, workspace(1), batch).await }));
             left = unit.await.unwrap();
             steps.push(began.elapsed());
         }
