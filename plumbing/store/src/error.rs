@@ -83,10 +83,17 @@ impl StoreError {
     }
 
     pub(crate) fn sqlite(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{ConstraintViolation, DatabaseBusy, DiskFull, OperationInterrupted};
+        use rusqlite::ErrorCode::{
+            ConstraintViolation, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, OperationInterrupted, SystemIoFailure,
+        };
         match error.sqlite_error_code() {
             Some(OperationInterrupted) => Self::TooSlow,
             Some(DiskFull) => Self::not_committed("the disk is full, free some space"),
+            Some(SystemIoFailure) => Self::not_committed("the disk cannot be read or written, check it (`dmesg`)"),
+            Some(DatabaseCorrupt | NotADatabase) => Self::setup(format!(
+                "the database is damaged ({error}): stop tessera, keep a copy of its folder, then `tessera restore` the newest \
+                 backup into a new one"
+            )),
             Some(DatabaseBusy) => Self::Busy,
             Some(ConstraintViolation) => Self::Constraint { source: Box::new(error) },
             _ => Self::Driver { source: Box::new(error) },
@@ -104,6 +111,7 @@ impl StoreError {
         match state.code() {
             "40001" | "40P01" => Self::not_committed("it collided with another unit"),
             "57014" => Self::TooSlow,
+            "25P02" => Self::Poisoned,
             "55P03" | "25P03" => Self::Busy,
             code if code.starts_with("53") => Self::not_committed("the database server is out of space, memory or connections"),
             code if code.starts_with("57P") || code.starts_with("08") => {

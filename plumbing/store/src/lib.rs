@@ -33,7 +33,7 @@ pub use error::StoreError;
 pub use kernel::{P, Param};
 pub use migrate::{Migration, migrations};
 pub use statement::Sql;
-pub use store::{Config, Engine, OnFatal, Read, Store, lock_folder};
+pub use store::{Config, Engine, Limits, OnFatal, Read, Store, lock_folder};
 pub use tx::{Map, Reads, Tx, Unit};
 pub use value::{Column, Index, Row};
 pub use vault::{Vault, key_file};

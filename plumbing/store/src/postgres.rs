@@ -8,8 +8,8 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use kernel::{Caller, Clock, Entropy};
 use tokio_postgres::config::{Host, SslMode};
 
-use crate::StoreError;
-use crate::tx::{On, Tx, Unit};
+use crate::tx::{On, Tx, Unit, run_hooks};
+use crate::{Limits, StoreError};
 
 /// Connections for units.
 const WRITERS_MAX: usize = 16;
@@ -19,8 +19,13 @@ const READERS: usize = 3;
 const RUNS_MAX: u32 = 8;
 
 /// Sessions give up rather than hold others: a cursor over the log cannot pass an open transaction.
-const SESSION: &str = "set statement_timeout = '15s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '10s'; \
+const SESSION: &str = "set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '10s'; \
                        set default_transaction_isolation = 'read committed'; set synchronous_commit = on; set client_min_messages = warning";
+/// What a caller left behind who hung up in the middle of a statement must not hold its locks until the statement ends.
+const WATCH: &str = "set client_connection_check_interval = '1s'";
+/// Ends a unit. In a transaction that the server gave up, `commit` alone answers without an error and keeps nothing; the
+/// statement before it is refused there, and `commit` with it.
+const COMMIT: &str = "select; commit";
 
 pub(crate) struct Postgres {
     pool: Pool,
@@ -29,8 +34,9 @@ pub(crate) struct Postgres {
     reader_pool: Pool,
 }
 
-/// What a connection needs, from the URL and an optional file of certificate authorities.
-pub(crate) fn pool(url: &str, authorities_pem: Option<&[u8]>, size: usize) -> Result<Pool, StoreError> {
+/// What a connection needs, from the URL and an optional file of certificate authorities. Statements end after
+/// `statement_time_max` (zero: never).
+pub(crate) fn pool(url: &str, authorities_pem: Option<&[u8]>, size: usize, statement_time_max: Duration) -> Result<Pool, StoreError> {
     let mut config: tokio_postgres::Config = url
         .parse()
         .map_err(|e| StoreError::setup(format!("the database URL cannot be read ({e}): write postgres://user:password@host:port/name")))?;
@@ -63,14 +69,20 @@ pub(crate) fn pool(url: &str, authorities_pem: Option<&[u8]>, size: usize) -> Re
         ManagerConfig { recycling_method: RecyclingMethod::Fast },
     );
     let timeout = Some(Duration::from_secs(10));
+    let session = format!("set statement_timeout = {}; {SESSION}", statement_time_max.as_millis());
     Pool::builder(manager)
         .max_size(size)
         .wait_timeout(timeout)
         .create_timeout(timeout)
         .recycle_timeout(timeout)
         .runtime(Runtime::Tokio1)
-        .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
-            Box::pin(async move { client.batch_execute(SESSION).await.map_err(deadpool_postgres::HookError::Backend) })
+        .post_create(deadpool_postgres::Hook::async_fn(move |client, _| {
+            let session = session.clone();
+            Box::pin(async move {
+                // A server that cannot watch its clients (Windows) goes without.
+                let _ = client.batch_execute(WATCH).await;
+                client.batch_execute(&session).await.map_err(deadpool_postgres::HookError::Backend)
+            })
         }))
         .build()
         .map_err(|e| StoreError::setup(e.to_string()))
@@ -88,10 +100,10 @@ pub(crate) fn pool_error(error: deadpool_postgres::PoolError) -> StoreError {
 }
 
 impl Postgres {
-    pub(crate) fn start(url: &str, authorities_pem: Option<&[u8]>) -> Result<Self, StoreError> {
+    pub(crate) fn start(url: &str, authorities_pem: Option<&[u8]>, limits: &Limits) -> Result<Self, StoreError> {
         Ok(Self {
-            pool: pool(url, authorities_pem, WRITERS_MAX)?,
-            reader_pool: pool(url, authorities_pem, READERS)?,
+            pool: pool(url, authorities_pem, WRITERS_MAX, limits.unit_time_max)?,
+            reader_pool: pool(url, authorities_pem, READERS, limits.read_time_max)?,
             readers: std::array::from_fn(|_| tokio::sync::Mutex::new(None)),
             next_reader: AtomicUsize::new(0),
         })
@@ -105,8 +117,7 @@ impl Postgres {
         E: From<StoreError> + Send + 'static,
     {
         for run in 1.. {
-            let client = self.begin().await?;
-            let mut open = OpenTransaction(Some(Tx::new(On::Postgres(client), caller.clone(), clock, entropy)));
+            let mut open = self.begin(caller, clock, entropy).await?;
             let Some(tx) = open.0.as_mut() else { break };
             let result = unit(tx, input.clone()).await;
             let result = tx.verdict(result);
@@ -123,12 +134,10 @@ impl Postgres {
             };
             debug_assert!(!poisoned, "a poisoned unit has no value");
             let hooks = std::mem::take(&mut tx.hooks);
-            match open.end("commit").await {
+            match open.end(COMMIT).await {
                 Ok(()) => {
                     metrics::counter!("store_units_total").increment(1);
-                    for hook in hooks {
-                        hook();
-                    }
+                    run_hooks(hooks);
                     return Ok(value);
                 }
                 Err(error) if error.code().is_some_and(|s| matches!(s.code(), "40001" | "40P01")) && run < RUNS_MAX => {
@@ -149,16 +158,15 @@ impl Postgres {
     }
 
     /// A connection with an open transaction. One that died in the pool is replaced: nothing was done on it yet.
-    async fn begin(&self) -> Result<Object, StoreError> {
+    async fn begin(&self, caller: &Caller, clock: &Clock, entropy: &Entropy) -> Result<OpenTransaction, StoreError> {
         let mut error = StoreError::Busy;
         for _ in 0..=WRITERS_MAX {
             let client = self.pool.get().await.map_err(pool_error)?;
-            match client.batch_execute("begin").await {
-                Ok(()) => return Ok(client),
-                Err(failed) => {
-                    error = StoreError::postgres(failed);
-                    drop(Object::take(client));
-                }
+            // Guarded before it begins: a caller may hang up while the answer is on its way.
+            let mut open = OpenTransaction(Some(Tx::new(On::Postgres(client), caller.clone(), clock, entropy)));
+            match open.say("begin").await {
+                Ok(()) => return Ok(open),
+                Err(failed) => error = StoreError::postgres(failed),
             }
         }
         Err(error)
@@ -193,9 +201,15 @@ impl Postgres {
 struct OpenTransaction(Option<Tx>);
 
 impl OpenTransaction {
+    async fn say(&mut self, words: &'static str) -> Result<(), tokio_postgres::Error> {
+        match &self.0 {
+            Some(Tx { on: On::Postgres(client), .. }) => client.batch_execute(words).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn end(&mut self, how: &'static str) -> Result<(), tokio_postgres::Error> {
-        let Some(Tx { on: On::Postgres(client), .. }) = &self.0 else { return Ok(()) };
-        client.batch_execute(how).await?;
+        self.say(how).await?;
         // Ended: the connection goes back to the pool.
         self.0 = None;
         Ok(())

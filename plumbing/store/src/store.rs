@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::{Caller, Clock, Entropy, Timestamp};
 
@@ -26,6 +27,30 @@ pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 static KEEP_KEY_CHECK: Sql = Sql::new("insert into store_vault (id, sealed) values ($1, $2) on conflict (id) do nothing");
 static KEY_CHECK: Sql = Sql::new("select sealed from store_vault where id = $1");
 
+/// How long and how large things may get. The defaults are for production; tests make them small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a plain read may take: one that lasts keeps SQLite's log from being emptied.
+    pub read_time_max: Duration,
+    /// How long a unit may take on SQLite, and each of its statements on PostgreSQL.
+    pub unit_time_max: Duration,
+    /// The size of SQLite's log, in bytes, from which it is moved into the database beside the units.
+    pub wal_checkpoint_bytes: u64,
+    /// The size of SQLite's log, in bytes, from which units wait until it was moved.
+    pub wal_brake_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            read_time_max: Duration::from_secs(5),
+            unit_time_max: Duration::from_secs(15),
+            wal_checkpoint_bytes: 4 << 20,
+            wal_brake_bytes: 64 << 20,
+        }
+    }
+}
+
 /// How to open a store.
 #[derive(Clone)]
 pub struct Config {
@@ -43,6 +68,8 @@ pub struct Config {
     pub entropy: Entropy,
     /// A SQLite VFS by name, for tests of the disk.
     pub vfs: Option<String>,
+    /// How long and how large things may get.
+    pub limits: Limits,
     /// What to do when the process must not go on.
     pub on_fatal: OnFatal,
 }
@@ -58,8 +85,11 @@ impl Config {
             clock: Clock::system(),
             entropy: Entropy::system(),
             vfs: None,
+            limits: Limits::default(),
             on_fatal: Arc::new(|reason| {
                 eprintln!("tessera: {reason}");
+                // Time for the answers that say so to leave.
+                std::thread::sleep(Duration::from_millis(200));
                 std::process::exit(74);
             }),
         }
@@ -104,12 +134,25 @@ pub fn lock_folder(folder: &Path) -> Result<std::fs::File, StoreError> {
     }
 }
 
+/// Makes the data folder where it is missing, so that a power cut does not take the folder itself.
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).collect();
+    std::fs::create_dir_all(folder).map_err(|e| StoreError::setup(format!("the data folder {} cannot be made: {e}", folder.display())))?;
+    missing.iter().filter_map(|part| part.parent()).try_for_each(sync_folder)
+}
+
+/// Puts the names in a folder on the disk.
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let synced = std::fs::File::open(folder).and_then(|open| open.sync_all());
+    synced.map_err(|e| StoreError::setup(format!("the folder {} cannot be written: check the disk ({e})", folder.display())))
+}
+
 impl Store {
     /// Opens the database, brings it up to date and recovers what a crash left. On SQLite the log is moved into the
     /// database before anybody is answered, so that the outcome of an unknown commit is settled.
     pub async fn open(config: Config) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(&config.folder)
-            .map_err(|e| StoreError::setup(format!("the data folder {} cannot be made: {e}", config.folder.display())))?;
+        make_folder(&config.folder)?;
         let now = config.clock.now();
         let (on, migrations_run) = match &config.database_url {
             None => {
@@ -120,14 +163,15 @@ impl Store {
                 let lock = lock_folder(&config.folder)?;
                 let path = config.sqlite_path();
                 let writer = sqlite::connect(&path, false, config.vfs.as_deref())?;
-                let mode: String = writer.query_row("pragma journal_mode = wal", [], |row| row.get(0)).map_err(StoreError::sqlite)?;
+                let mode: String =
+                    writer.query_row("pragma journal_mode = wal", [], |row| row.get(0)).map_err(|e| sqlite::broken(&path, e))?;
                 if mode != "wal" {
                     return Err(StoreError::setup(format!(
                         "the folder {} cannot hold a write-ahead log: use a local disk",
                         config.folder.display()
                     )));
                 }
-                writer.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).map_err(StoreError::sqlite)?;
+                sqlite::settle(&writer, &path, config.vfs.as_deref())?;
                 let run = migrate::sqlite(&writer, now)?;
                 let setup = SqliteSetup {
                     path,
@@ -135,13 +179,14 @@ impl Store {
                     lock: Some(lock),
                     clock: config.clock.clone(),
                     entropy: config.entropy.clone(),
+                    limits: config.limits.clone(),
                     on_fatal: config.on_fatal.clone(),
                 };
                 (OnEngine::Sqlite(Sqlite::start(writer, setup)?), run)
             }
             Some(url) => {
-                let postgres = Postgres::start(url, config.authorities_pem.as_deref())?;
-                let pool = crate::postgres::pool(url, config.authorities_pem.as_deref(), 1)?;
+                let postgres = Postgres::start(url, config.authorities_pem.as_deref(), &config.limits)?;
+                let pool = crate::postgres::pool(url, config.authorities_pem.as_deref(), 1, Duration::ZERO)?;
                 let client = pool.get().await.map_err(|error| {
                     StoreError::setup(format!(
                         "the database server cannot be used: {error}. Check the URL in --database and that the server runs"
@@ -161,6 +206,7 @@ impl Store {
         let vault = Vault::in_file(&key_file, config.entropy.clone())?;
         let store = Self(Arc::new(Inner { on, clock: config.clock, entropy: config.entropy, vault, migrations_run }));
         store.check_key(&key_file).await?;
+        sync_folder(&config.folder)?;
         Ok(store)
     }
 

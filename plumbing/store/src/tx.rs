@@ -1,7 +1,9 @@
 //! A unit of work and what may be done inside it.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::time::Instant;
 
 use kernel::{Caller, Clock, Entropy, Id, RawId, Timestamp};
 
@@ -67,7 +69,9 @@ pub struct Tx {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) hooks: Vec<Box<dyn FnOnce() + Send>>,
-    /// A statement failed: nothing of this unit may be kept, on either engine.
+    /// When a unit on SQLite has had its time: between two statements, as a write is never interrupted. PostgreSQL has its own.
+    pub(crate) deadline: Option<Instant>,
+    /// A statement failed, or its answer was not waited for: nothing of this unit may be kept, on either engine.
     pub(crate) poisoned: bool,
     /// PostgreSQL asked to run the unit again (40001, 40P01).
     pub(crate) collided: bool,
@@ -87,9 +91,18 @@ impl Tx {
             clock: clock.clone(),
             entropy: entropy.clone(),
             hooks: Vec::new(),
+            deadline: None,
             poisoned: false,
             collided: false,
         }
+    }
+
+    /// Makes it the next unit's, on a connection that serves one after the other.
+    pub(crate) fn next_unit(&mut self, caller: Caller) {
+        self.now = self.clock.now();
+        self.caller = caller;
+        self.hooks.clear();
+        (self.poisoned, self.collided) = (false, false);
     }
 
     /// The one instant of this unit.
@@ -119,25 +132,31 @@ impl Tx {
 
     /// Runs a statement and says how many rows it changed.
     pub async fn execute(&mut self, sql: &'static Sql, params: &[P<'_>]) -> Result<u64, StoreError> {
-        check(params)?;
+        self.begin(params)?;
         let done = match &self.on {
             On::Sqlite(connection) => sqlite_execute(connection, sql, params),
             On::Postgres(client) => pg::execute(client, sql, params).await,
         };
-        done.map_err(|failure| self.poison(failure))
+        self.end(done)
     }
 
     /// Runs one statement for many rows (at most 500 are one bounded step on SQLite; on PostgreSQL they share the wire) and
     /// says how many rows changed in all.
     pub async fn execute_many(&mut self, sql: &'static Sql, rows: &[Vec<P<'_>>]) -> Result<u64, StoreError> {
-        for row in rows {
-            check(row)?;
+        if self.engine() == Engine::Sqlite {
+            let mut changed = 0;
+            for row in rows {
+                changed += self.execute(sql, row).await?;
+            }
+            return Ok(changed);
         }
+        self.begin(&[])?;
+        rows.iter().try_for_each(|row| check(row))?;
         let done = match &self.on {
-            On::Sqlite(connection) => rows.iter().try_fold(0, |sum, row| sqlite_execute(connection, sql, row).map(|n| sum + n)),
+            On::Sqlite(_) => Ok(0),
             On::Postgres(client) => pg::execute_many(client, sql, rows).await,
         };
-        done.map_err(|failure| self.poison(failure))
+        self.end(done)
     }
 
     /// Makes units that name the same parent run one after the other until they commit; take several in the order of their
@@ -150,10 +169,33 @@ impl Tx {
         Ok(())
     }
 
-    fn poison(&mut self, failure: Failure) -> StoreError {
+    /// Before a statement. After a failed one there is no next: on SQLite the transaction itself may be gone, and the statement
+    /// would commit by itself. The unit counts as poisoned until the answer is here: whoever does not wait for it cannot know
+    /// whether PostgreSQL's transaction is still good.
+    fn begin(&mut self, params: &[P<'_>]) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned);
+        }
         self.poisoned = true;
-        self.collided |= failure.collided;
-        failure.error
+        check(params)?;
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(StoreError::TooSlow);
+        }
+        Ok(())
+    }
+
+    /// After its answer.
+    fn end<T>(&mut self, done: Result<T, Failure>) -> Result<T, StoreError> {
+        match done {
+            Ok(value) => {
+                self.poisoned = false;
+                Ok(value)
+            }
+            Err(failure) => {
+                self.collided |= failure.collided;
+                Err(failure.error)
+            }
+        }
     }
 
     /// What the outcome of the unit's closure means once every statement is accounted for.
@@ -178,21 +220,30 @@ impl Reads for Tx {
     }
 
     async fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, StoreError> {
-        check(params)?;
+        self.begin(params)?;
         let done = match &self.on {
             On::Sqlite(connection) => sqlite_row(connection, sql, params, map),
             On::Postgres(client) => pg::rows(client, sql, params, map).await.map(|rows| rows.into_iter().next()),
         };
-        done.map_err(|failure| self.poison(failure))
+        self.end(done)
     }
 
     async fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, StoreError> {
-        check(params)?;
+        self.begin(params)?;
         let done = match &self.on {
             On::Sqlite(connection) => sqlite_rows(connection, sql, params, map),
             On::Postgres(client) => pg::rows(client, sql, params, map).await,
         };
-        done.map_err(|failure| self.poison(failure))
+        self.end(done)
+    }
+}
+
+/// Runs what was given to [`Tx::after_commit`]. What it guards is on the disk: a defect in it must not look like a failure.
+pub(crate) fn run_hooks(hooks: Vec<Box<dyn FnOnce() + Send>>) {
+    for hook in hooks {
+        if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+            tracing::error!("a hook that ran after a commit panicked");
+        }
     }
 }
 
