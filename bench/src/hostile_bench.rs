@@ -68,8 +68,8 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
     let mut tries = protocol::tries(&ours.key);
     tries.extend(bodies::tries(&ours.key, &scene.other_card, &ours.code));
     tries.extend(strangers::across(ours, &scene.theirs));
-    tries.extend(strangers::callers(ours));
     tries.extend(strangers::visitors(ours, &scene.other_action));
+    tries.extend(strangers::callers(ours));
     tries.extend(strangers::inside(ours, scene.port_inside()));
     tries.extend(bodies::kept(&ours.key, &scene.other_card, 1));
     let mut rows = Vec::new();
@@ -98,8 +98,14 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
         println!("lost or changed: {name}");
     }
     let wrong = rows.iter().filter(|row| row.wrong.is_some()).count();
-    println!("{tried} tried, {wrong} not as wanted; {} things that were there before, {} of them lost or changed; the server counted {counted_5xx} of 5xx", before.len(), lost.len());
+    println!(
+        "{tried} tried, {wrong} not as wanted; {} things that were there before, {} of them lost or changed; the server counted {counted_5xx} of 5xx",
+        before.len(),
+        lost.len()
+    );
     let lost = lost.len();
     scene.end().await?;
-    Ok(json!({ "tried": tried, "answered_5xx": answered_5xx, "lost": lost, "not_as_wanted": wrong, "sound": answered_5xx + lost + wrong == 0 }))
+    Ok(
+        json!({ "tried": tried, "answered_5xx": answered_5xx, "lost": lost, "not_as_wanted": wrong, "sound": answered_5xx + lost + wrong == 0 }),
+    )
 }

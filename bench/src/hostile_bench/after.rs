@@ -11,13 +11,15 @@ use super::wire::{Try, Want};
 
 /// Idempotency keys used again.
 pub(super) async fn replays(scene: &Scene) -> Result<Vec<Row>, String> {
-    let headers = [("Authorization", scene.ours.key.as_str()), ("Content-Type", "application/json"), ("Idempotency-Key", "once-and-only-once")];
+    let headers =
+        [("Authorization", scene.ours.key.as_str()), ("Content-Type", "application/json"), ("Idempotency-Key", "once-and-only-once")];
     let body = br#"{"name":"Replayed","email":"replayed@example.net"}"#;
     let mut rows = Vec::new();
     let first = Try::ask("an idempotency key", "POST", "/v1/leads", &headers, body).want(Want::Is(201));
     let answer = first.send(scene.host()).await;
     rows.push(Row::of(&first, &answer));
-    let id = answer.text.split_once("\"id\":\"").and_then(|(_, rest)| rest.split_once('"')).map(|(id, _)| id.to_owned()).unwrap_or_default();
+    let id =
+        answer.text.split_once("\"id\":\"").and_then(|(_, rest)| rest.split_once('"')).map(|(id, _)| id.to_owned()).unwrap_or_default();
     for (name, path, body, want) in [
         ("the same request again", "/v1/leads", body.as_slice(), Want::Is(201)),
         ("its key with other words", "/v1/leads", br#"{"name":"Mallory","email":"mallory@example.net"}"#.as_slice(), Want::Refused),
@@ -34,7 +36,8 @@ pub(super) async fn replays(scene: &Scene) -> Result<Vec<Row>, String> {
     rows.push(Row::of(&stolen, &got));
     let mut racing = Vec::new();
     let headers = [headers[0], headers[1], ("Idempotency-Key", "twenty-at-once")];
-    let race = Try::ask("twenty at once with one key", "POST", "/v1/leads", &headers, br#"{"name":"Raced","email":"raced@example.net"}"#).want(Want::Is(201));
+    let race = Try::ask("twenty at once with one key", "POST", "/v1/leads", &headers, br#"{"name":"Raced","email":"raced@example.net"}"#)
+        .want(Want::Is(201));
     for _ in 0..20 {
         let (race, host) = (race.clone(), scene.host().to_owned());
         racing.push(tokio::spawn(async move { race.send(&host).await }));
@@ -54,7 +57,10 @@ pub(super) async fn replays(scene: &Scene) -> Result<Vec<Row>, String> {
     let raced = scene.us.must(Method::GET, "/v1/leads?q=raced", None).await?;
     let count = raced["items"].as_array().map_or(0, Vec::len);
     let submissions = raced["items"][0]["submissions"].as_i64().unwrap_or_default();
-    rows.push(Row::looked("twenty at once made one lead", (count != 1 || submissions != 1).then(|| format!("{count} leads, {submissions} submissions"))));
+    rows.push(Row::looked(
+        "twenty at once made one lead",
+        (count != 1 || submissions != 1).then(|| format!("{count} leads, {submissions} submissions")),
+    ));
     Ok(rows)
 }
 
@@ -85,7 +91,11 @@ pub(super) async fn inside(scene: &Scene) -> Result<Vec<Row>, String> {
         }
         let was_delivered = attempts.iter().any(|attempt| attempt["outcome"] == "delivered");
         let answer = attempts.first().map(|attempt| format!("{} {}", attempt["outcome"], attempt["answer"])).unwrap_or_default();
-        let wrong = if attempts.is_empty() { Some("no attempt was recorded".to_owned()) } else { was_delivered.then(|| "it was delivered".to_owned()) };
+        let wrong = if attempts.is_empty() {
+            Some("no attempt was recorded".to_owned())
+        } else {
+            was_delivered.then(|| "it was delivered".to_owned())
+        };
         rows.push(Row { name: name.into(), status: Some(status.as_u16()), code: answer.chars().take(90).collect(), wrong });
         scene.us.call(Method::DELETE, &format!("/v1/webhooks/{id}"), None, None).await?;
     }
@@ -127,7 +137,13 @@ pub(super) async fn shown(scene: &Scene) -> Result<Vec<Row>, String> {
         let wrong = if status.is_success() { formula_in(&text) } else { Some(status.to_string()) };
         rows.push(Row::looked(format!("no cell of {table} is a formula"), wrong));
     }
-    let kept: Vec<_> = scene.us.all("/v1/leads").await?.into_iter().filter(|lead| lead["email"].as_str().is_some_and(|email| email.starts_with("kept"))).collect();
+    let kept: Vec<_> = scene
+        .us
+        .all("/v1/leads")
+        .await?
+        .into_iter()
+        .filter(|lead| lead["email"].as_str().is_some_and(|email| email.starts_with("kept")))
+        .collect();
     let mut pages = vec!["/leads".to_owned(), "/codes".to_owned(), "/cards".to_owned(), format!("/c/{}/page", scene.other_card)];
     pages.extend(kept.iter().filter_map(|lead| Some(format!("/leads/{}", lead["id"].as_str()?))));
     let (mut wrong, mut seen) = (None, 0);
@@ -139,7 +155,10 @@ pub(super) async fn shown(scene: &Scene) -> Result<Vec<Row>, String> {
         seen += usize::from(lower.contains("&lt;script&gt;alert") || lower.contains("&#60;script&#62;alert"));
     }
     rows.push(Row::looked(format!("what was kept is escaped on {} pages", pages.len()), wrong));
-    rows.push(Row::looked("the script was really shown, escaped", (seen == 0).then(|| format!("{} leads kept, and no page shows it", kept.len()))));
+    rows.push(Row::looked(
+        "the script was really shown, escaped",
+        (seen == 0).then(|| format!("{} leads kept, and no page shows it", kept.len())),
+    ));
     let mut wrong = None;
     for card in scene.us.all("/v1/cards").await? {
         let path = card["vcard"].as_str().unwrap_or_default().to_owned();

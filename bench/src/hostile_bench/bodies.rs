@@ -51,7 +51,10 @@ pub(super) fn tries(key: &str, card: &str, code: &str) -> Vec<Try> {
         ("a key twice", "{\"name\":\"a\",\"name\":\"b\",\"email\":\"h@example.net\"}".into()),
         ("a field that nobody knows", "{\"name\":\"a\",\"email\":\"h@example.net\",\"is_admin\":true}".into()),
         ("__proto__", "{\"name\":\"a\",\"email\":\"h@example.net\",\"__proto__\":{\"role\":\"owner\"}}".into()),
-        ("another's workspace named", "{\"name\":\"a\",\"email\":\"h@example.net\",\"workspace\":\"ws_00000000000000000000000000000001\"}".into()),
+        (
+            "another's workspace named",
+            "{\"name\":\"a\",\"email\":\"h@example.net\",\"workspace\":\"ws_00000000000000000000000000000001\"}".into(),
+        ),
         ("bytes that are no UTF-8", [b"{\"name\":\"".as_slice(), &[0xff, 0xfe, 0xc0, 0x80], b"\",\"email\":\"h@example.net\"}"].concat()),
         ("an overlong slash", [b"{\"name\":\"".as_slice(), &[0xc0, 0xaf], b"\",\"email\":\"h@example.net\"}"].concat()),
         ("half a surrogate pair", with_name("\"\\ud800\"").into()),
@@ -68,8 +71,14 @@ pub(super) fn tries(key: &str, card: &str, code: &str) -> Vec<Try> {
         ("a header in an email", "{\"name\":\"x\",\"email\":\"a@example.net\\r\\nBcc: victim@example.net\"}".into()),
         ("two addresses in an email", "{\"name\":\"x\",\"email\":\"a@example.net,victim@example.net\"}".into()),
         ("a text where an id belongs", "{\"name\":\"x\",\"email\":\"h@example.net\",\"assigned_to\":\"' or 1=1 --\"}".into()),
-        ("a consent of the year 9999", "{\"name\":\"x\",\"email\":\"h@example.net\",\"consent\":{\"version\":0,\"at\":\"9999-12-31T23:59:59Z\"}}".into()),
-        ("a consent text that never was", "{\"name\":\"x\",\"email\":\"h@example.net\",\"consent\":{\"version\":9223372036854775807}}".into()),
+        (
+            "a consent of the year 9999",
+            "{\"name\":\"x\",\"email\":\"h@example.net\",\"consent\":{\"version\":0,\"at\":\"9999-12-31T23:59:59Z\"}}".into(),
+        ),
+        (
+            "a consent text that never was",
+            "{\"name\":\"x\",\"email\":\"h@example.net\",\"consent\":{\"version\":9223372036854775807}}".into(),
+        ),
     ];
     for (name, body) in leads {
         // Twenty megabytes are cut off while they are sent, which may cost the answer.
@@ -92,7 +101,10 @@ pub(super) fn tries(key: &str, card: &str, code: &str) -> Vec<Try> {
         ("a destination that is data", "{\"destination\":{\"kind\":\"url\",\"url\":\"data:text/html,<script>alert(1)</script>\"}}"),
         ("a destination that is a file", "{\"destination\":{\"kind\":\"url\",\"url\":\"file:///etc/passwd\"}}"),
         ("a destination with a header", "{\"destination\":{\"kind\":\"url\",\"url\":\"https://example.com/\\r\\nSet-Cookie: a=b\"}}"),
-        ("a destination with a password", "{\"destination\":{\"kind\":\"url\",\"url\":\"https://example.com@evil.example:pw@evil.example/\"}}"),
+        (
+            "a destination with a password",
+            "{\"destination\":{\"kind\":\"url\",\"url\":\"https://example.com@evil.example:pw@evil.example/\"}}",
+        ),
         ("a destination of a kind nobody knows", "{\"destination\":{\"kind\":\"shell\",\"url\":\"https://example.com\"}}"),
     ] {
         let want = if name.contains("a header") { Want::Harmless } else { Want::Refused };
@@ -100,11 +112,26 @@ pub(super) fn tries(key: &str, card: &str, code: &str) -> Vec<Try> {
     }
     let tags = json!({ "tags": (0..10_000).map(|i| i.to_string()).collect::<Vec<_>>() }).to_string();
     all.push(Try::json("10,000 tags", "POST", "/v1/codes", key, tags));
-    all.push(Try::json("a destination of 100 kB", "POST", "/v1/codes", key, json!({ "destination": { "kind": "url", "url": format!("https://example.com/{}", "a".repeat(100_000)) } }).to_string()));
+    all.push(Try::json(
+        "a destination of 100 kB",
+        "POST",
+        "/v1/codes",
+        key,
+        json!({ "destination": { "kind": "url", "url": format!("https://example.com/{}", "a".repeat(100_000)) } }).to_string(),
+    ));
     for count in ["0", "-1", "10001", "4294967296", "1e4", "null"] {
         all.push(Try::json(format!("a batch of {count}"), "POST", "/v1/codes/batch", key, format!("{{\"count\":{count}}}")));
     }
-    all.push(Try::json("a code that leads to itself", "POST", &format!("/v1/codes/{code}/bind"), key, format!("{{\"destination\":{{\"kind\":\"url\",\"url\":\"http://127.0.0.1/{code}\"}}}}")).want(Want::Harmless));
+    all.push(
+        Try::json(
+            "a code that leads to itself",
+            "POST",
+            &format!("/v1/codes/{code}/bind"),
+            key,
+            format!("{{\"destination\":{{\"kind\":\"url\",\"url\":\"http://127.0.0.1/{code}\"}}}}"),
+        )
+        .want(Want::Harmless),
+    );
     let auth = ("Authorization", key);
     let body = br#"{"name":"x","email":"h@example.net"}"#;
     for (name, headers) in [
@@ -117,13 +144,27 @@ pub(super) fn tries(key: &str, card: &str, code: &str) -> Vec<Try> {
     ] {
         let headers = [vec![auth], headers].concat();
         // A charset may be ignored: the bytes are UTF-8 or refused.
-        all.push(Try::ask(name, "POST", "/v1/leads", &headers, body).want(if name.contains("UTF-16") { Want::Harmless } else { Want::Refused }));
+        all.push(Try::ask(name, "POST", "/v1/leads", &headers, body).want(if name.contains("UTF-16") {
+            Want::Harmless
+        } else {
+            Want::Refused
+        }));
     }
     let bomb = [0x1f_u8, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3].into_iter().chain(std::iter::repeat_n(0, 4_000)).collect::<Vec<_>>();
-    all.push(Try::ask("a packed body that would unfold", "POST", "/v1/leads", &[auth, ("Content-Type", "application/json"), ("Content-Encoding", "gzip")], &bomb));
+    all.push(Try::ask(
+        "a packed body that would unfold",
+        "POST",
+        "/v1/leads",
+        &[auth, ("Content-Type", "application/json"), ("Content-Encoding", "gzip")],
+        &bomb,
+    ));
     let json_type = ("Content-Type", "application/json");
     let long = "k".repeat(10_000);
-    for (name, value) in [("an idempotency key of 10 kB", long.as_str()), ("an empty idempotency key", ""), ("an idempotency key that is no text", "\u{7f}\u{80}")] {
+    for (name, value) in [
+        ("an idempotency key of 10 kB", long.as_str()),
+        ("an empty idempotency key", ""),
+        ("an idempotency key that is no text", "\u{7f}\u{80}"),
+    ] {
         all.push(Try::ask(name, "POST", "/v1/leads", &[auth, json_type, ("Idempotency-Key", value)], body));
     }
     all.extend(queries(key, code));
@@ -148,16 +189,38 @@ fn queries(key: &str, code: &str) -> Vec<Try> {
         "audit?after=1%27",
     ] {
         let want = if query.contains("%ff") || query.contains("unknown") { Want::Harmless } else { Want::Refused };
-        all.push(Try::ask(format!("query {query}"), "GET", &format!("/v1/{query}"), &[("Authorization", key)], b"").want(want).never("<script>"));
+        all.push(
+            Try::ask(format!("query {query}"), "GET", &format!("/v1/{query}"), &[("Authorization", key)], b"").want(want).never("<script>"),
+        );
     }
-    for query in ["leads?q=%25%27%20union%20select%20*%20from%20people_keys--", "leads?q=%5C%25_%25_%25_%25_%25_%25_%25", "codes?search=%25%25%25%25%25%25%25"] {
-        all.push(Try::ask(format!("query {query}"), "GET", &format!("/v1/{query}"), &[("Authorization", key)], b"").want(Want::Harmless).never("secret_hash"));
+    for query in [
+        "leads?q=%25%27%20union%20select%20*%20from%20people_keys--",
+        "leads?q=%5C%25_%25_%25_%25_%25_%25_%25",
+        "codes?search=%25%25%25%25%25%25%25",
+    ] {
+        all.push(
+            Try::ask(format!("query {query}"), "GET", &format!("/v1/{query}"), &[("Authorization", key)], b"")
+                .want(Want::Harmless)
+                .never("secret_hash"),
+        );
     }
-    for query in ["png?size=100000", "png?module=99999999", "png?quiet_zone=-1", "svg?foreground=%22/%3E%3Cscript%3E", "svg?level=%F0%9F%92%A3", "png?size=1e9", "svg?background=url(http://evil.example)"] {
+    for query in [
+        "png?size=100000",
+        "png?module=99999999",
+        "png?quiet_zone=-1",
+        "svg?foreground=%22/%3E%3Cscript%3E",
+        "svg?level=%F0%9F%92%A3",
+        "png?size=1e9",
+        "svg?background=url(http://evil.example)",
+    ] {
         let path = format!("/v1/codes/{code}/symbol.{query}");
         all.push(Try::ask(format!("symbol {query}"), "GET", &path, &[("Authorization", key)], b"").never("<script>"));
     }
-    for (by, from, to) in [("minute", "1970-01-01T00:00:00Z", "2030-01-01T00:00:00Z"), ("day", "2030-01-01T00:00:00Z", "1970-01-01T00:00:00Z"), ("week", "", "")] {
+    for (by, from, to) in [
+        ("minute", "1970-01-01T00:00:00Z", "2030-01-01T00:00:00Z"),
+        ("day", "2030-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+        ("week", "", ""),
+    ] {
         let path = format!("/v1/codes/{code}/scans?by={by}&from={from}&to={to}");
         all.push(Try::ask(format!("scans by {by} from {from:.4} to {to:.4}"), "GET", &path, &[("Authorization", key)], b""));
     }
@@ -170,7 +233,12 @@ fn pictures(key: &str, card: &str) -> Vec<Try> {
     let zip = [b"PK\x03\x04".as_slice(), &[0; 400]].concat();
     let mut truncated = png(64, 64);
     truncated.truncate(40);
-    let jpeg_head = [&[0xff_u8, 0xd8, 0xff, 0xe0, 0, 16][..], b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0", &[0xff, 0xc0, 0, 17, 8, 0xff, 0xff, 0xff, 0xff, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]].concat();
+    let jpeg_head = [
+        &[0xff_u8, 0xd8, 0xff, 0xe0, 0, 16][..],
+        b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0",
+        &[0xff, 0xc0, 0, 17, 8, 0xff, 0xff, 0xff, 0xff, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1],
+    ]
+    .concat();
     let pictures: Vec<(&str, &str, Vec<u8>)> = vec![
         ("an SVG as a photo", "image/svg+xml", svg.to_vec()),
         ("an SVG said to be PNG", "image/png", svg.to_vec()),
@@ -202,7 +270,10 @@ fn templates(key: &str) -> Vec<Try> {
     let mut all = Vec::new();
     for (name, text) in [
         ("a template that counts to a billion", "{% for i in range(1000000000) %}x{% endfor %}"),
-        ("loops in loops in a template", "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}x{% endfor %}{% endfor %}{% endfor %}"),
+        (
+            "loops in loops in a template",
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}x{% endfor %}{% endfor %}{% endfor %}",
+        ),
         ("a template that reads a file", "{% include '/etc/passwd' %}"),
         ("a template that looks behind the curtain", "{{ self.__class__.__mro__[1].__subclasses__() }}"),
         ("a variable that is not there", "{{ database_password }}"),
@@ -213,7 +284,13 @@ fn templates(key: &str) -> Vec<Try> {
         all.push(Try::json(name, "PUT", path, key, wording(text)));
         all.push(Try::json(format!("{name}, in a preview"), "POST", &format!("{path}/preview"), key, wording(text)).never("root:"));
     }
-    all.push(Try::json("a header in a subject", "PUT", path, key, json!({ "subject": "x\r\nBcc: victim@example.net", "text": "x", "html": "<p>x</p>" }).to_string()));
+    all.push(Try::json(
+        "a header in a subject",
+        "PUT",
+        path,
+        key,
+        json!({ "subject": "x\r\nBcc: victim@example.net", "text": "x", "html": "<p>x</p>" }).to_string(),
+    ));
     all.push(Try::json("a template of 1 MB", "PUT", path, key, wording(&"x".repeat(1 << 20))).want(Want::RefusedOrClosed));
     all.push(Try::json("a template that nobody knows", "PUT", "/v1/templates/..%2f..%2fetc/en", key, wording("x")));
     all
@@ -221,7 +298,9 @@ fn templates(key: &str) -> Vec<Try> {
 
 /// Texts that are kept, because people are called all sorts of things; how they are shown is checked afterwards.
 pub(super) fn kept(key: &str, card: &str, version: i64) -> Vec<Try> {
-    let lead = |number: usize, name: &str| format!("{{\"name\":\"{name}\",\"email\":\"kept{number}@example.net\",\"company\":\"{name}\",\"message\":\"{name}\"}}");
+    let lead = |number: usize, name: &str| {
+        format!("{{\"name\":\"{name}\",\"email\":\"kept{number}@example.net\",\"company\":\"{name}\",\"message\":\"{name}\"}}")
+    };
     let mut all = Vec::new();
     for (number, (what, name)) in [
         ("a formula as a name", FORMULA),
@@ -246,12 +325,27 @@ pub(super) fn kept(key: &str, card: &str, version: i64) -> Vec<Try> {
         let body = json!({ "profile": profile, "version": version }).to_string();
         Try::json(what, "PUT", &format!("/v1/cards/{card}"), key, body)
     };
-    all.push(put("a vCard in a card's name", json!({ "given_name": "x\r\nEND:VCARD\r\nBEGIN:VCARD\r\nFN:evil" })));
     all.push(put("a note of 1 MB", json!({ "given_name": "x", "note": "n".repeat(1 << 20) })).want(Want::RefusedOrClosed));
-    all.push(put("10,000 telephones", json!({ "given_name": "x", "phones": vec![json!({ "label": "work", "value": "+44 20 7946 0018" }); 10_000] })).want(Want::RefusedOrClosed));
+    all.push(
+        put(
+            "10,000 telephones",
+            json!({ "given_name": "x", "phones": vec![json!({ "label": "work", "value": "+44 20 7946 0018" }); 10_000] }),
+        )
+        .want(Want::RefusedOrClosed),
+    );
     all.push(put("a link that runs a script", json!({ "given_name": "x", "links": [{ "url": "javascript:alert(1)" }] })));
     all.push(put("a colour that loads a page", json!({ "given_name": "x", "colour": "red;background:url(http://evil.example)" })));
     all.push(put("a language that is markup", json!({ "given_name": "x", "language": "en\"><script>" })));
-    all.push(Try::json("a note that is a vCard", "POST", "/v1/cards", key, json!({ "profile": { "given_name": "x", "note": format!("a\nEND:VCARD\nBEGIN:VCARD\n{SCRIPT}") } }).to_string()).want(Want::Harmless));
+    all.push(put("a vCard in a card's name", json!({ "given_name": "x\r\nEND:VCARD\r\nBEGIN:VCARD\r\nFN:evil" })).want(Want::Harmless));
+    all.push(
+        Try::json(
+            "a note that is a vCard",
+            "POST",
+            "/v1/cards",
+            key,
+            json!({ "profile": { "given_name": "x", "note": format!("a\nEND:VCARD\nBEGIN:VCARD\n{SCRIPT}") } }).to_string(),
+        )
+        .want(Want::Harmless),
+    );
     all
 }

@@ -23,8 +23,20 @@ use crate::{Options, paced};
 
 static SYSTEM: Caller = Caller::system("bench");
 const SCOPES: [&str; 14] = [
-    "codes:read", "codes:write", "cards:read", "cards:write", "leads:read", "leads:write", "leads:erase", "notifications:read", "notifications:write",
-    "people:read", "people:write", "keys:read", "keys:write", "audit:read",
+    "codes:read",
+    "codes:write",
+    "cards:read",
+    "cards:write",
+    "leads:read",
+    "leads:write",
+    "leads:erase",
+    "notifications:read",
+    "notifications:write",
+    "people:read",
+    "people:write",
+    "keys:read",
+    "keys:write",
+    "audit:read",
 ];
 
 /// The one address inside that webhooks may reach here; every other one of loopback stays inside.
@@ -155,7 +167,17 @@ impl Scene {
         tokio::time::sleep(FILL_TIME).await;
         let cookie = sign_in(&us, &server).await?;
         let key = format!("Bearer {key}");
-        let ours = Ours { key, looker: format!("Bearer {looker}"), card, code, lead, cookie, action: fresh.action, fresh_token: fresh.token, used_token: used.token };
+        let ours = Ours {
+            key,
+            looker: format!("Bearer {looker}"),
+            card,
+            code,
+            lead,
+            cookie,
+            action: fresh.action,
+            fresh_token: fresh.token,
+            used_token: used.token,
+        };
 
         let forbidden = Counting::start("127.0.0.1", None).await?;
         let leading = Counting::start(ALLOWED, Some(format!("http://127.0.0.1:{}/hook", forbidden.port))).await?;

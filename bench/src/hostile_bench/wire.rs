@@ -52,7 +52,14 @@ impl Try {
     /// Bytes as they are.
     pub(super) fn raw(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         let pieces = vec![(Duration::ZERO, bytes.into())];
-        Self { name: name.into(), pieces, want: Want::RefusedOrClosed, never: Vec::new(), holds: Vec::new(), patience: Duration::from_secs(12) }
+        Self {
+            name: name.into(),
+            pieces,
+            want: Want::RefusedOrClosed,
+            never: Vec::new(),
+            holds: Vec::new(),
+            patience: Duration::from_secs(12),
+        }
     }
 
     /// A request in order, but for what it says. Its length is added.
@@ -124,7 +131,8 @@ impl Try {
         sending.abort();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let status = text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|digits| digits.parse().ok());
-        let between = |start: &str, end: &str| text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(found, _)| found.to_owned());
+        let between =
+            |start: &str, end: &str| text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(found, _)| found.to_owned());
         let code = between("\"code\":\"", "\"").or_else(|| between("<title>", "</title>")).unwrap_or_default();
         // What an echoed code of a taken request says is no problem's.
         let code = if status.is_some_and(|status| status < 400) { String::new() } else { code };
