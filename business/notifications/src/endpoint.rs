@@ -168,6 +168,7 @@ pub(crate) fn check_url(text: &str, allowed: &AllowedNetworks) -> Result<String,
         Some(Host::Ipv4(address)) => Some(address.into()),
         Some(Host::Ipv6(address)) => Some(address.into()),
         Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
             let is_inside = name == "localhost" || name.ends_with(".localhost") || name.ends_with(".internal") || name.ends_with(".local");
             if is_inside && !allowed.permits(std::net::Ipv4Addr::LOCALHOST.into()) {
                 return refuse("must not point to a private or reserved address");
@@ -226,6 +227,7 @@ mod tests {
             "http://169.254.169.254/latest",
             "http://localhost:8080/",
             "http://a.localhost/",
+            "http://LOCALHOST./",
             "http://10.0.0.1/",
             "http://１２７.0.0.1/",
             "http://0/",
