@@ -81,7 +81,9 @@ impl<E: Fault> From<E> for JobError {
         let mut reason = fault.to_string();
         let mut source = fault.source();
         while let Some(cause) = source {
-            reason = format!("{reason}: {cause}");
+            // After its first line a driver quotes the row that it refused, with the personal data in it.
+            let cause_text = cause.to_string();
+            reason = format!("{reason}: {}", cause_text.lines().next().unwrap_or_default());
             source = cause.source();
         }
         match fault.kind() {
@@ -136,6 +138,26 @@ mod tests {
         assert!((17 * 3600..29 * 3600).contains(&total(0)), "{}", total(0));
         assert!((17 * 3600..29 * 3600).contains(&total(u64::MAX / 2)), "{}", total(u64::MAX / 2));
         assert!(backoff(1, 0) >= Duration::from_millis(1_500) && backoff(1, u64::MAX) <= Duration::from_millis(2_500));
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_leaves_out_the_rows_that_a_driver_quotes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("a rule of the database refused this change")]
+        struct Refused(#[source] Quoting);
+        #[derive(Debug, thiserror::Error)]
+        #[error("ERROR: duplicate key value violates unique constraint \"x\"\nDETAIL: Key (email)=(ada@example.org) already exists.")]
+        struct Quoting;
+        impl Fault for Refused {
+            fn kind(&self) -> Kind {
+                Kind::Conflict
+            }
+            fn code(&self) -> &'static str {
+                "constraint"
+            }
+        }
+        let reason = JobError::from(Refused(Quoting)).reason;
+        assert_eq!(reason, "a rule of the database refused this change: ERROR: duplicate key value violates unique constraint \"x\"");
     }
 
     #[test]
