@@ -67,7 +67,9 @@ pub async fn seed(store: &Store, wants_key: bool) -> Result<Option<Demonstration
         .write(&SEED, (owner, wants_key), |tx, (owner, wants_key)| {
             Box::pin(async move {
                 let Some(person) = people::queries::person_by_email_everywhere(tx, &owner).await? else { return Ok(None) };
-                let Some(membership) = people::queries::memberships_everywhere(tx, person.id).await?.into_iter().next() else { return Ok(None) };
+                let Some(membership) = people::queries::memberships_everywhere(tx, person.id).await?.into_iter().next() else {
+                    return Ok(None);
+                };
                 let workspace = membership.workspace;
                 let Some(card) = cards::queries::default_of(tx, workspace, membership.member).await? else { return Ok(None) };
                 let codes = codes::queries::of_thing(tx, workspace, "card", &card.id.to_string(), 1).await?;
@@ -93,9 +95,14 @@ pub async fn seed(store: &Store, wants_key: bool) -> Result<Option<Demonstration
 
 async fn make(store: &Store) -> Result<(), DemonstrationError> {
     static SEED: Caller = Caller::system("demonstration");
-    let (workspace, member) = store
+    let made = store
         .write(&SEED, (), |tx, ()| {
             Box::pin(async move {
+                // Of several processes that start on the same empty database, one makes it.
+                tx.lock("demonstration", "").await?;
+                if people::queries::first_workspace_everywhere(tx).await?.is_some() {
+                    return Ok(None);
+                }
                 let (workspace, member) = people::commands::create_workspace(
                     tx,
                     &WorkspaceName::parse("Demonstration").map_err(said)?,
@@ -106,10 +113,11 @@ async fn make(store: &Store) -> Result<(), DemonstrationError> {
                 )
                 .await
                 .map_err(said)?;
-                Ok::<_, DemonstrationError>((workspace.id, member.id))
+                Ok::<_, DemonstrationError>(Some((workspace.id, member.id)))
             })
         })
         .await?;
+    let Some((workspace, member)) = made else { return Ok(()) };
     // The card is made with its owner's own rights, as through the door.
     let owner = Caller::Person { workspace, member, grants: roles::roles().owner };
     store
@@ -121,4 +129,20 @@ async fn make(store: &Store) -> Result<(), DemonstrationError> {
             })
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_two_that_start_at_once_on_an_empty_database_one_makes_the_demonstration() {
+        let store = store::testing::store().await;
+        let (one, two) = tokio::join!(seed(&store, false), seed(&store, false));
+        assert!(one.unwrap().is_some() || two.unwrap().is_some());
+        let owner = Email::parse(OWNER).unwrap();
+        let mut reads = store.read();
+        let person = people::queries::person_by_email_everywhere(&mut reads, &owner).await.unwrap().unwrap();
+        assert_eq!(people::queries::memberships_everywhere(&mut reads, person.id).await.unwrap().len(), 1);
+    }
 }
