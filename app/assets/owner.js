@@ -6,11 +6,13 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
   const format = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
+  const hour = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
   const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
   const dress = (root) => {
     for (const time of all('time[datetime]', root)) {
       const at = new Date(time.dateTime);
-      time.textContent = format.format(at);
+      const isToday = at.toDateString() === new Date().toDateString();
+      time.textContent = isToday ? `today, ${hour.format(at)}` : format.format(at);
       time.title = full.format(at);
     }
     for (const button of all('button[data-copy]', root)) button.hidden = !navigator.clipboard;

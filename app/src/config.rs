@@ -312,7 +312,8 @@ fn read_file(path: &Path) -> Result<File, ConfigError> {
 fn parse_public_url(text: &str) -> Result<String, ConfigError> {
     let fix = "write a scheme and a host, such as https://go.example.com, without path, query or password";
     let Ok(url) = Url::parse(text) else { return refused("public_url", text, fix) };
-    let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    let is_plain =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_plain {
         return refused("public_url", text, fix);
     }

@@ -54,7 +54,8 @@ pub fn routes(store: Store) -> OpenApiRouter {
 async fn list(State(store): State<Store>, call: Call, Query(page): Query<PageQuery>) -> Result<Answer<List<DeadJobView>>, Problem> {
     let workspace = call.caller()?.may(MANAGE)?;
     let limit = page.limit()?;
-    let before = page.after.as_deref().map(str::parse::<JobId>).transpose().map_err(|error| Problem::invalid_field("after", error.to_string()))?;
+    let before =
+        page.after.as_deref().map(str::parse::<JobId>).transpose().map_err(|error| Problem::invalid_field("after", error.to_string()))?;
     let jobs = outbox::dead_list(&mut store.read(), workspace, before, limit + 1).await?;
     Ok(Answer::ok(List::page(jobs, limit as usize, |job| job.id.to_string()).map(DeadJobView::from)))
 }

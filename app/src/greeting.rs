@@ -72,7 +72,11 @@ impl Greeting {
             let _ = writeln!(text, "  No mail server is configured; mails are kept and shown at {mailbox}");
         }
         if let Some(fingerprint) = &self.certificate_sha256 {
-            let _ = writeln!(text, "  The certificate was made here, so browsers ask once. Its SHA-256 begins with {}", &fingerprint[..16.min(fingerprint.len())]);
+            let _ = writeln!(
+                text,
+                "  The certificate was made here, so browsers ask once. Its SHA-256 begins with {}",
+                &fingerprint[..16.min(fingerprint.len())]
+            );
         }
         if self.listen.ip().is_loopback() {
             let port = self.listen.port();
@@ -88,7 +92,8 @@ impl Greeting {
 
 /// A QR symbol in half blocks, dark on light whatever the terminal's colours are.
 fn terminal_symbol(text: &str) -> String {
-    let Ok(symbol) = qrcodegen::QrCode::encode_text(&text.to_uppercase(), qrcodegen::QrCodeEcc::Medium).or_else(|_| qrcodegen::QrCode::encode_text(text, qrcodegen::QrCodeEcc::Low))
+    let Ok(symbol) = qrcodegen::QrCode::encode_text(&text.to_uppercase(), qrcodegen::QrCodeEcc::Medium)
+        .or_else(|_| qrcodegen::QrCode::encode_text(text, qrcodegen::QrCodeEcc::Low))
     else {
         return String::new();
     };

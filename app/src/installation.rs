@@ -11,8 +11,8 @@ use kernel::Caller;
 use leads::FormKey;
 use metrics_exporter_prometheus::PrometheusHandle;
 use notifications::{
-    AllowedNetworks, Channels, GateLimits, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, SystemResolver, WebhookClient,
-    WebhookLimits,
+    AllowedNetworks, Channels, GateLimits, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, SystemResolver,
+    WebhookClient, WebhookLimits,
 };
 use outbox::{Feed, Outbox};
 use people::{Links, Passwords, Roles};
@@ -156,9 +156,16 @@ impl Installation {
         );
         let router = router::router(&parts, &door, work, metrics, shutdown);
         let country_header = config.country_header.as_deref().map(|name| {
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| InstallationError::Setting(format!("country_header = {name:?} is not a header's name")))
+            HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| InstallationError::Setting(format!("country_header = {name:?} is not a header's name")))
         });
-        let door = Arc::new(ScanDoor { scanner: scanner.clone(), proxies, country_header: country_header.transpose()?, pages: scan_pages.clone(), router });
+        let door = Arc::new(ScanDoor {
+            scanner: scanner.clone(),
+            proxies,
+            country_header: country_header.transpose()?,
+            pages: scan_pages.clone(),
+            router,
+        });
         let mut tasks = follow(outbox.feed(), scanner, scan_pages);
         if work != Work::ByHand {
             let store = parts.store.clone();

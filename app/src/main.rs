@@ -79,12 +79,20 @@ async fn play(role: Role, config: Config) -> Result<(), Failure> {
             let (data, now) = (config.data.clone(), kernel::Clock::system().now());
             let journal = config.data.join("journal");
             let stage = move |stage: &std::path::Path| {
-                if journal.exists() { codes::scan::backup_journal(&journal, &stage.join("journal")).map(|_| ()).map_err(std::io::Error::other) } else { Ok(()) }
+                if journal.exists() {
+                    codes::scan::backup_journal(&journal, &stage.join("journal")).map(|_| ()).map_err(std::io::Error::other)
+                } else {
+                    Ok(())
+                }
             };
             let made = backup::backup(&data, &file, key.as_ref(), now, &kernel::Entropy::system(), stage)?;
             let bytes: u64 = made.files.iter().map(|file| file.bytes).sum();
             let sealed = if key.is_some() { ", encrypted" } else { "" };
-            println!("{}: {} files, {bytes} bytes{sealed}. The file secret.key is not in it: keep a copy apart", file.display(), made.files.len());
+            println!(
+                "{}: {} files, {bytes} bytes{sealed}. The file secret.key is not in it: keep a copy apart",
+                file.display(),
+                made.files.len()
+            );
             Ok(())
         }
         Role::Restore { file } => {
@@ -93,7 +101,12 @@ async fn play(role: Role, config: Config) -> Result<(), Failure> {
             }
             let key = backup_key(&config)?;
             let restored = backup::restore(&file, &config.data, key.as_ref())?;
-            println!("{} holds the installation as it was at {}: {} files, each verified. Put its secret.key back beside it", config.data.display(), restored.created_at, restored.files.len());
+            println!(
+                "{} holds the installation as it was at {}: {} files, each verified. Put its secret.key back beside it",
+                config.data.display(),
+                restored.created_at,
+                restored.files.len()
+            );
             Ok(())
         }
         Role::Check => check(config).await,
@@ -126,7 +139,9 @@ async fn link(config: Config, email: &str) -> Result<(), Failure> {
     let token = store
         .write(&Caller::system("link"), email, |tx, email| {
             Box::pin(async move {
-                let person = people::queries::person_by_email_everywhere(tx, &email).await?.ok_or(people::PeopleError::NotFound { what: "person" })?;
+                let person = people::queries::person_by_email_everywhere(tx, &email)
+                    .await?
+                    .ok_or(people::PeopleError::NotFound { what: "person" })?;
                 people::commands::issue_sign_in_link_everywhere(tx, person.id).await
             })
         })
@@ -205,7 +220,12 @@ async fn greet(
         card_url: demonstration.as_ref().map(|demo| format!("{public_url}/{}", demo.code)),
         api_url: (work != Work::JobsOnly).then(|| format!("{public_url}/docs")),
         api_key: demonstration.and_then(|demo| demo.api_key),
-        mailbox_url: installation.parts.mail_folder.as_ref().filter(|_| work != Work::JobsOnly).map(|_| format!("{public_url}/dev/mailbox")),
+        mailbox_url: installation
+            .parts
+            .mail_folder
+            .as_ref()
+            .filter(|_| work != Work::JobsOnly)
+            .map(|_| format!("{public_url}/dev/mailbox")),
         certificate_sha256: tls.filter(|_| made_here).map(gateway::TlsSetup::fingerprint),
     };
     if config.json {

@@ -37,7 +37,8 @@ pub fn live_facts() -> Vec<LiveFact> {
 /// The modules' routes with their document.
 pub fn api(parts: &Parts) -> OpenApiRouter {
     let store = &parts.store;
-    let people = people::Deps { store: store.clone(), roles: parts.roles.clone(), passwords: parts.passwords.clone(), links: parts.links.clone() };
+    let people =
+        people::Deps { store: store.clone(), roles: parts.roles.clone(), passwords: parts.passwords.clone(), links: parts.links.clone() };
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(people::routes(people))
         .merge(codes::routes(codes::Deps { store: store.clone(), public_url: parts.public_url.clone() }))
@@ -45,7 +46,11 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
         .merge(cards::routes(cards::Deps::new(store.clone(), &parts.public_url)))
         .merge(crate::dead_jobs::routes(store.clone()))
         .merge(leads::routes(leads::Deps { store: store.clone() }))
-        .merge(notifications::routes(notifications::Deps { store: store.clone(), allowed: parts.allowed.clone(), live: parts.live.clone() }))
+        .merge(notifications::routes(notifications::Deps {
+            store: store.clone(),
+            allowed: parts.allowed.clone(),
+            live: parts.live.clone(),
+        }))
 }
 
 /// Everything behind the fast door.

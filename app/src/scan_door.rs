@@ -201,7 +201,9 @@ impl Future for Answering {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response().map(DoorBody::Router)))),
+            Self::Now(response) => {
+                Poll::Ready(Ok(response.take().unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response().map(DoorBody::Router))))
+            }
             Self::Later(response) => response.as_mut().poll(context).map(Ok),
         }
     }

@@ -161,7 +161,8 @@ async fn tell_of_scan(job: TellOfScan, context: JobContext, public_url: Arc<str>
             Box::pin(async move {
                 let due = codes::scan::due_alerts(tx, workspace, job.code).await?;
                 let code = codes::queries::find(tx, workspace, job.code).await?;
-                let name = code.map(|code| code.name.as_str().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| job.code.to_string());
+                let name =
+                    code.map(|code| code.name.as_str().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| job.code.to_string());
                 for member in due {
                     let Some(recipient) = people::recipient(tx, workspace, member).await.map_err(AppJobError::from)? else { continue };
                     let variables = json!({

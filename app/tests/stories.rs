@@ -6,6 +6,8 @@
 mod client;
 #[path = "stories/codes.rs"]
 mod codes;
+#[path = "stories/document.rs"]
+mod document;
 #[path = "stories/dump.rs"]
 mod dump;
 #[path = "stories/parties.rs"]
@@ -20,5 +22,13 @@ mod scan_to_lead;
 mod scans;
 #[path = "stories/signing_in.rs"]
 mod signing_in;
+#[path = "stories/smtp.rs"]
+mod smtp;
+#[path = "stories/strangers.rs"]
+mod strangers;
+#[path = "stories/symbols.rs"]
+mod symbols;
+#[path = "stories/two_processes.rs"]
+mod two_processes;
 #[path = "stories/world.rs"]
 mod world;

@@ -27,7 +27,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[];
 /// Lines of code, comments included and tests at the bottom not counted, that a file may have.
 const LINES_MAX: usize = 520;
 /// Names that say nothing.
-const BANNED: &[&str] = &["utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "service", "impl", "base", "data", "info"];
+const BANNED: &[&str] =
+    &["utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "service", "impl", "base", "data", "info"];
 /// What the files of a module never mention, beside comments.
 const NEVER: &[(&str, &[&str])] = &[
     ("commands", &["axum", "select ", "insert into", "delete from", "reqwest", "hyper::"]),
@@ -158,14 +159,17 @@ fn everywhere(tree: &Tree, list: &str) -> Vec<String> {
             found.extend(name.filter(|_| !line.trim_start().starts_with("//")).map(|name| format!("{module}::{name}")));
         }
     }
-    let unknown = found.iter().filter(|name| !known.contains(name.as_str())).map(|name| format!("{name} looks across workspaces and is not listed"));
+    let unknown =
+        found.iter().filter(|name| !known.contains(name.as_str())).map(|name| format!("{name} looks across workspaces and is not listed"));
     let gone = known.iter().filter(|name| !found.contains(**name)).map(|name| format!("{name} is listed and gone"));
     unknown.chain(gone).collect()
 }
 
 fn workspaces(tree: &Tree) -> Vec<String> {
     let mut broken = Vec::new();
-    for (path, text) in sources(tree).filter(|(path, _)| path.starts_with("business/") && (path.ends_with("/sql.rs") || path.contains("/sql/"))) {
+    for (path, text) in
+        sources(tree).filter(|(path, _)| path.starts_with("business/") && (path.ends_with("/sql.rs") || path.contains("/sql/")))
+    {
         for statement in text.split(";\n").filter(|part| part.contains(" = \"") || part.contains(" = sqlite")) {
             let name = statement.split(" = ").next().unwrap_or_default().split_whitespace().last().unwrap_or_default();
             if name.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()) && !name.is_empty() {
@@ -195,7 +199,9 @@ fn migrations(tree: &Tree) -> Vec<String> {
         }
         match known.get(name) {
             None => broken.push(format!("{path}: add the line `{}  {name}` to migrations/checksums.txt", checksum(text))),
-            Some(sum) if **sum != checksum(text) => broken.push(format!("{path} was edited after it was listed: write a new migration instead")),
+            Some(sum) if **sum != checksum(text) => {
+                broken.push(format!("{path} was edited after it was listed: write a new migration instead"))
+            }
             Some(_) => {}
         }
         let code: String = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n").to_lowercase();
@@ -203,7 +209,9 @@ fn migrations(tree: &Tree) -> Vec<String> {
             broken.push(format!("{path}: expand first; what the previous release needs is dropped a release later, by a listed decision"));
         }
     }
-    broken.extend(known.keys().filter(|name| !tree.contains_key(&format!("migrations/{name}"))).map(|name| format!("{name} is listed and gone")));
+    broken.extend(
+        known.keys().filter(|name| !tree.contains_key(&format!("migrations/{name}"))).map(|name| format!("{name} is listed and gone")),
+    );
     broken
 }
 
@@ -278,10 +286,23 @@ fn each_rule_bites_when_it_is_broken() {
     let mut edited = migration.clone();
     edited.insert("migrations/checksums.txt".into(), format!("{}  0001_x_y.sql\n", checksum("before")));
     assert_eq!(migrations(&edited).len(), 1, "it was edited");
-    edited.insert("migrations/checksums.txt".into(), format!("{}  0001_x_y.sql\n{}  0002_gone.sql\n", checksum(&edited["migrations/0001_x_y.sql"]), checksum("")));
+    edited.insert(
+        "migrations/checksums.txt".into(),
+        format!("{}  0001_x_y.sql\n{}  0002_gone.sql\n", checksum(&edited["migrations/0001_x_y.sql"]), checksum("")),
+    );
     assert_eq!(migrations(&edited).len(), 1, "one is gone");
-    assert_eq!(refused_licences(r#"{"packages":[{"name":"x","license":"GPL-3.0","source":"registry+https://github.com/rust-lang/crates.io-index"}]}"#, &["MIT".into()]).len(), 1);
-    assert_eq!(refused_licences(r#"{"packages":[{"name":"x","license":"MIT","source":"git+https://example.com/x"}]}"#, &["MIT".into()]).len(), 1);
+    assert_eq!(
+        refused_licences(
+            r#"{"packages":[{"name":"x","license":"GPL-3.0","source":"registry+https://github.com/rust-lang/crates.io-index"}]}"#,
+            &["MIT".into()]
+        )
+        .len(),
+        1
+    );
+    assert_eq!(
+        refused_licences(r#"{"packages":[{"name":"x","license":"MIT","source":"git+https://example.com/x"}]}"#, &["MIT".into()]).len(),
+        1
+    );
 }
 
 /// The licences of `deny.toml`.

@@ -84,8 +84,31 @@ async fn one(options: &Options, plan: &Plan<'_>) -> Result<Ran, String> {
     Ok(Ran { proof, kills, slowest_start_ms })
 }
 
+/// The power is cut under the SQLite store, on a recording of what its disk was told.
+async fn power_cut(options: &Options, seed: u64) -> Value {
+    let cuts = options.number("--cuts").unwrap_or(if options.quick { 100 } else { 2_000 });
+    let found = store::testing::power_cut::power_cut(cuts as usize, seed).await;
+    println!(
+        "{:>9} power cuts between {} operations of the disk, after {} answered units",
+        found.cuts, found.operations, found.acknowledged
+    );
+    println!("{:>9} answered units lost, {} half there, {} databases damaged", found.lost, found.halves, found.damaged);
+    json!({
+        "cuts": found.cuts,
+        "acknowledged": found.acknowledged,
+        "acknowledged_lost": found.lost,
+        "halves": found.halves,
+        "damaged": found.damaged,
+        "seed": seed,
+        "sound": found.lost + found.halves + found.damaged == 0,
+    })
+}
+
 pub(crate) async fn run(options: &Options) -> Result<Value, String> {
     let seed = options.number("--seed").unwrap_or_else(|| Entropy::system().below(1 << 32));
+    if options.has("--power-cut") {
+        return Ok(power_cut(options, seed).await);
+    }
     let kills = options.number("--kills").unwrap_or(if options.quick { 5 } else { 50 });
     let wanted = options.text("--engine");
     if let Some(other) = wanted.filter(|engine| !matches!(*engine, "sqlite" | "postgres")) {

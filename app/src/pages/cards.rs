@@ -72,7 +72,12 @@ struct ListQuery {
 }
 
 /// `GET /cards`
-async fn list(State(parts): State<Parts>, owner: Owner, Query(asked): Query<ListQuery>, Query(done): Query<Done>) -> Result<Response, Problem> {
+async fn list(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Query(asked): Query<ListQuery>,
+    Query(done): Query<Done>,
+) -> Result<Response, Problem> {
     let workspace = owner.may(cards::grants::READ)?;
     let (is_all, after) = (asked.all.is_some(), asked.after.as_deref().and_then(|text| CardId::parse(text).ok()));
     let filter = Filter { owner: (!is_all).then_some(owner.me.id), ..Filter::default() };
@@ -168,7 +173,12 @@ impl EditPage {
 /// `GET /cards/new`
 async fn blank(State(parts): State<Parts>, owner: Owner) -> Result<Response, Problem> {
     owner.may(cards::grants::WRITE)?;
-    let mut form = CardForm { language: "en".to_owned(), colour: Colour::DEFAULT.to_string(), email: vec![owner.me.email.as_str().to_owned()], ..CardForm::default() };
+    let mut form = CardForm {
+        language: "en".to_owned(),
+        colour: Colour::DEFAULT.to_string(),
+        email: vec![owner.me.email.as_str().to_owned()],
+        ..CardForm::default()
+    };
     if let Some((given, family)) = owner.me.name.split_once(' ') {
         (form.given_name, form.family_name) = (given.to_owned(), family.to_owned());
     } else {
@@ -300,7 +310,12 @@ async fn mint(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, 
 }
 
 /// `POST /cards/{id}/photo/remove`
-async fn remove_photo(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+async fn remove_photo(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let id = card_id(&id)?;
     gateway::effect_done(&parts.store, &owner.call, id, |tx, id| {
         Box::pin(async move {
@@ -328,14 +343,21 @@ impl RetireForm {
                 let card = self.card.as_deref().and_then(|text| CardId::parse(text).ok());
                 card.map(Successor::Card).ok_or_else(|| CardError::field("successor", "must be another card"))
             }
-            "url" => TargetUrl::parse(&self.url, public_url).map(Successor::Url).map_err(|error| CardError::field("successor", error.to_string())),
+            "url" => TargetUrl::parse(&self.url, public_url)
+                .map(Successor::Url)
+                .map_err(|error| CardError::field("successor", error.to_string())),
             _ => Ok(Successor::Nobody),
         }
     }
 }
 
 /// `POST /cards/{id}/retire`
-async fn retire(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<RetireForm>) -> Result<Response, Problem> {
+async fn retire(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<RetireForm>,
+) -> Result<Response, Problem> {
     let id = card_id(&id)?;
     let done = match form.successor(&parts.public_url) {
         Err(error) => Err(error.into()),

@@ -157,7 +157,12 @@ async fn compose(parts: &Parts, owner: &Owner, asked: ListQuery) -> Result<ListP
 }
 
 /// `GET /codes`
-async fn list(State(parts): State<Parts>, owner: Owner, Query(asked): Query<ListQuery>, Query(done): Query<Done>) -> Result<Response, Problem> {
+async fn list(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Query(asked): Query<ListQuery>,
+    Query(done): Query<Done>,
+) -> Result<Response, Problem> {
     let mut list = compose(&parts, &owner, asked).await?;
     list.frame.done = done.sentence();
     page_with(&list, http::StatusCode::OK)
@@ -189,7 +194,8 @@ fn url_error(refusal: &Refusal) -> String {
 async fn mint(State(parts): State<Parts>, owner: Owner, Form(form): Form<MintForm>) -> Result<Response, Problem> {
     owner.may(codes::grants::WRITE)?;
     let parsed = || {
-        let name = label::Name::parse(&form.name).map_err(|error| CodeError::Invalid { fields: vec![FieldFault::new("name", error.to_string())] })?;
+        let name = label::Name::parse(&form.name)
+            .map_err(|error| CodeError::Invalid { fields: vec![FieldFault::new("name", error.to_string())] })?;
         Ok::<_, CodeError>((NewCode { name, ..NewCode::default() }, wanted(&form.url, &parts.public_url)?))
     };
     let done = match parsed() {

@@ -78,7 +78,8 @@ impl FromRequestParts<Parts> for Owner {
         let caller = match call.known() {
             Some(caller @ Caller::Person { .. }) => caller.clone(),
             Some(_) => {
-                let problem = Problem::new(StatusCode::FORBIDDEN, "person_needed").with_detail("pages are for people: programs use the API");
+                let problem =
+                    Problem::new(StatusCode::FORBIDDEN, "person_needed").with_detail("pages are for people: programs use the API");
                 return Err(problem.into_response());
             }
             None => return Err(see_other(&sign_in_address(&request.method, &request.uri))),
@@ -104,7 +105,11 @@ fn sign_in_address(method: &Method, uri: &Uri) -> String {
 
 /// A path of our own to go back to; nothing for what a browser could take for another site's address.
 pub fn local(path: &str) -> Option<&str> {
-    let is_local = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.len() <= 500 && path.bytes().all(|b| b.is_ascii_graphic());
+    let is_local = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && path.len() <= 500
+        && path.bytes().all(|b| b.is_ascii_graphic());
     is_local.then_some(path)
 }
 
@@ -154,7 +159,9 @@ impl Owner {
     /// The call of a form that carries such a word.
     pub fn once_by(&self, word: Option<&str>) -> Call {
         match word {
-            Some(word) if word.len() <= 100 && !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic()) => self.call.idempotent_as(word),
+            Some(word) if word.len() <= 100 && !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic()) => {
+                self.call.idempotent_as(word)
+            }
             _ => self.call.clone(),
         }
     }
@@ -291,7 +298,8 @@ impl Refusal {
     /// What to tell above the form.
     pub fn sentence(&self) -> String {
         if self.0.code() == "version_conflict" {
-            return "Somebody changed this while you were looking at it. Below is how it stands now; what you sent was not saved.".to_owned();
+            return "Somebody changed this while you were looking at it. Below is how it stands now; what you sent was not saved."
+                .to_owned();
         }
         if !self.0.fields().is_empty() {
             return "Not saved: please look at the marked fields.".to_owned();
@@ -309,16 +317,19 @@ impl Refusal {
         !self.0.fields().is_empty()
     }
 
-    /// What is wrong with a field; empty if nothing is.
+    /// What is wrong with a field or with one of its entries; empty if nothing is.
     pub fn of(&self, field: &str) -> String {
-        self.0.fields().iter().find(|fault| fault.field == field).map(|fault| fault.message.clone()).unwrap_or_default()
+        let is_it = |fault: &&FieldFault| fault.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('['));
+        self.0.fields().iter().find(is_it).map(|fault| fault.message.clone()).unwrap_or_default()
     }
 
     /// All that is wrong, for forms without a place at each field.
     pub fn all(&self) -> String {
         match self.0.fields() {
             [] => self.sentence(),
-            fields => sentence(&fields.iter().map(|fault| format!("{} {}", fault.field.replace('_', " "), fault.message)).collect::<Vec<_>>().join("; ")),
+            fields => sentence(
+                &fields.iter().map(|fault| format!("{} {}", fault.field.replace('_', " "), fault.message)).collect::<Vec<_>>().join("; "),
+            ),
         }
     }
 }
@@ -366,7 +377,9 @@ mod tests {
     #[test]
     fn only_a_path_of_our_own_is_gone_back_to() {
         assert_eq!(local("/leads?q=a%20b"), Some("/leads?q=a%20b"));
-        for foreign in ["", "leads", "//evil.example", "/\\evil.example", "https://evil.example", "/a b", "/\u{9}/evil.example", &"/".repeat(2)] {
+        for foreign in
+            ["", "leads", "//evil.example", "/\\evil.example", "https://evil.example", "/a b", "/\u{9}/evil.example", &"/".repeat(2)]
+        {
             assert_eq!(local(foreign), None, "{foreign:?}");
         }
     }

@@ -85,8 +85,14 @@ impl ListQuery {
     fn with(&self, status: &str, is_spam: bool, after: &str) -> String {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let spam = if is_spam { "true" } else { "" };
-        let pairs =
-            [("status", status), ("suspected_spam", spam), ("q", &text(&self.q)), ("assigned_to", &text(&self.assigned_to)), ("tag", &text(&self.tag)), ("after", after)];
+        let pairs = [
+            ("status", status),
+            ("suspected_spam", spam),
+            ("q", &text(&self.q)),
+            ("assigned_to", &text(&self.assigned_to)),
+            ("tag", &text(&self.tag)),
+            ("after", after),
+        ];
         match query(&pairs) {
             empty if empty.is_empty() => String::new(),
             query => format!("?{query}"),
@@ -132,9 +138,16 @@ fn label(status: Status) -> &'static str {
 fn tabs(asked: &ListQuery, counts: &Counts) -> Vec<Tab> {
     let (here, is_spam) = (asked.status(), asked.is_spam());
     let all: i64 = counts.by_status.iter().sum();
-    let tab = |label, status: &str, is_here, count: String| Tab { label, href: format!("/leads{}", asked.with(status, false, "")), is_here, count };
+    let tab = |label, status: &str, is_here, count: String| Tab {
+        label,
+        href: format!("/leads{}", asked.with(status, false, "")),
+        is_here,
+        count,
+    };
     let mut tabs = vec![tab("All", "", here.is_none() && !is_spam, all.to_string())];
-    tabs.extend(Status::ALL.map(|status| tab(label(status), status.word(), here == Some(status) && !is_spam, counts.of(status).to_string())));
+    tabs.extend(
+        Status::ALL.map(|status| tab(label(status), status.word(), here == Some(status) && !is_spam, counts.of(status).to_string())),
+    );
     tabs.push(Tab { label: "Spam", href: format!("/leads{}", asked.with("", true, "")), is_here: is_spam, count: String::new() });
     tabs
 }
@@ -220,7 +233,12 @@ struct ListPage {
 }
 
 /// `GET /leads`
-async fn list(State(parts): State<Parts>, owner: Owner, Query(asked): Query<ListQuery>, Query(done): Query<Done>) -> Result<Response, Problem> {
+async fn list(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Query(asked): Query<ListQuery>,
+    Query(done): Query<Done>,
+) -> Result<Response, Problem> {
     let workspace = owner.may(leads::grants::READ)?;
     let (filter, after) = (asked.filter(), asked.after());
     let mut reads = parts.store.read();
@@ -269,7 +287,12 @@ struct RowPart {
 }
 
 /// `GET /leads/{id}/row`: one line of the list, for the list that is open; 204 when the lead does not belong to it.
-async fn row(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Query(asked): Query<ListQuery>) -> Result<Response, Problem> {
+async fn row(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Query(asked): Query<ListQuery>,
+) -> Result<Response, Problem> {
     let workspace = owner.may(leads::grants::READ)?;
     let lead = leads::queries::get(&mut parts.store.read(), workspace, lead_id(&id)?).await?;
     if !asked.shows(&lead) {

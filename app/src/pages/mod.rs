@@ -20,7 +20,12 @@ use frame::{Frame, sentence};
 
 /// Every page that the router serves.
 pub fn routes(parts: Parts) -> Router {
-    let owner = Router::new().merge(session::routes()).merge(leads::routes()).merge(cards::routes()).merge(codes::routes()).merge(settings::routes());
+    let owner = Router::new()
+        .merge(session::routes())
+        .merge(leads::routes())
+        .merge(cards::routes())
+        .merge(codes::routes())
+        .merge(settings::routes());
     scan::routes(parts.clone()).merge(owner.with_state(parts)).merge(assets::routes())
 }
 

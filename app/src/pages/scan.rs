@@ -111,7 +111,11 @@ impl ScanPages {
             if pages.len() >= PAGES_PER_CARD_MAX && !pages.contains_key(&code) {
                 pages.clear();
             }
-            Arc::clone(pages.entry(code).or_insert_with(|| Arc::new(PreparedPage::new(self.compose(&shown, code, String::new(), FormState::Fresh)))))
+            Arc::clone(
+                pages
+                    .entry(code)
+                    .or_insert_with(|| Arc::new(PreparedPage::new(self.compose(&shown, code, String::new(), FormState::Fresh)))),
+            )
         };
         html(page.with_token(&token), StatusCode::OK)
     }
@@ -229,7 +233,13 @@ async fn show(State(parts): State<Parts>, call: Call, Path(id): Path<String>, Qu
 }
 
 /// `POST /c/{id}/details`: a visitor leaves their details, from the page's form or as JSON.
-async fn details(State(parts): State<Parts>, call: Call, Path(id): Path<String>, Query(by): Query<ByCode>, body: RawBody) -> Result<Response, Problem> {
+async fn details(
+    State(parts): State<Parts>,
+    call: Call,
+    Path(id): Path<String>,
+    Query(by): Query<ByCode>,
+    body: RawBody,
+) -> Result<Response, Problem> {
     call.limit(Class::PublicForm)?;
     let (id, code) = (card_id(&id)?, by.parse());
     let pages = &parts.scan_pages;
@@ -241,7 +251,8 @@ async fn details(State(parts): State<Parts>, call: Call, Path(id): Path<String>,
         leads::parse_form_json(&body.0)
     };
     let again = |errors| {
-        let state = FormState::Invalid { values: FormValues::of(fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))), errors };
+        let state =
+            FormState::Invalid { values: FormValues::of(fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))), errors };
         html(render(&pages.compose(&shown, code, pages.token(&shown, code), state)), StatusCode::UNPROCESSABLE_ENTITY)
     };
     let form = match parsed {

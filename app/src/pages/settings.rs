@@ -124,7 +124,8 @@ async fn put_consent(State(parts): State<Parts>, owner: Owner, Form(form): Form<
         }
         Err(problem) => {
             let refusal = mendable(problem)?;
-            let (frame, error) = (frame(&owner, "Consent").refused(refusal.sentence()), sentence(&format!("the text {}", refusal.of("text"))));
+            let (frame, error) =
+                (frame(&owner, "Consent").refused(refusal.sentence()), sentence(&format!("the text {}", refusal.of("text"))));
             page_with(&ConsentPage { frame, error, text: form.text, ..consent_page(&parts, &owner).await? }, refusal.status())
         }
     }
@@ -171,5 +172,8 @@ async fn audit(State(parts): State<Parts>, owner: Owner, Query(asked): Query<Aud
         details: if line.details.as_object().is_some_and(|details| !details.is_empty()) { line.details.to_string() } else { String::new() },
     };
     let lines = lines.into_iter().map(line).collect();
-    page_with(&AuditPage { frame: frame(&owner, "Audit"), tabs: tabs(&owner), here: "audit", lines, is_first: before.is_none(), next_href }, StatusCode::OK)
+    page_with(
+        &AuditPage { frame: frame(&owner, "Audit"), tabs: tabs(&owner), here: "audit", lines, is_first: before.is_none(), next_href },
+        StatusCode::OK,
+    )
 }

@@ -166,7 +166,7 @@ async fn form(scene: Scene, number: u64) {
             }
         }
     };
-    let answer = repeated(&book, "a form", number % 5 == 0, 303, || async {
+    let answer = repeated(&book, "a form", number.is_multiple_of(5), 303, || async {
         Ok((client.submit(&shown, &from, &format!("Visitor+{number}"), &email).await?.as_u16(), Value::Null))
     });
     let answered = answer.await.is_some();
@@ -177,7 +177,7 @@ async fn api_lead(scene: Scene, number: u64) {
     let Scene { client, book, run, .. } = scene;
     let (email, key) = (format!("api{number}.{run:x}@example.net"), format!("lead-{run:x}-{number}"));
     let body = json!({ "name": format!("Program {number}"), "email": email });
-    let answer = repeated(&book, "a lead", number % 5 == 0, 201, || async {
+    let answer = repeated(&book, "a lead", number.is_multiple_of(5), 201, || async {
         let (status, answer) = client.call(Method::POST, "/v1/leads", Some(&body), Some(&key)).await?;
         Ok((status.as_u16(), answer))
     });
@@ -189,7 +189,7 @@ async fn code(scene: Scene, number: u64) {
     let Scene { client, book, run, .. } = scene;
     let (name, key) = (format!("minted {run:x} {number}"), format!("code-{run:x}-{number}"));
     let body = json!({ "name": name, "destination": { "kind": "url", "url": "https://example.com/" } });
-    let answer = repeated(&book, "a code", number % 5 == 0, 201, || async {
+    let answer = repeated(&book, "a code", number.is_multiple_of(5), 201, || async {
         let (status, answer) = client.call(Method::POST, "/v1/codes", Some(&body), Some(&key)).await?;
         Ok((status.as_u16(), answer))
     });

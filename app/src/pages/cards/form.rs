@@ -144,7 +144,8 @@ impl CardForm {
     pub fn tidy(mut self) -> Self {
         fn keep(lists: &mut [&mut Vec<String>], decisive: &[usize]) {
             let length = lists.iter().map(|list| list.len()).max().unwrap_or(0);
-            let wanted: Vec<usize> = (0..length).filter(|row| decisive.iter().any(|list| !at(lists[*list], *row).trim().is_empty())).collect();
+            let wanted: Vec<usize> =
+                (0..length).filter(|row| decisive.iter().any(|list| !at(lists[*list], *row).trim().is_empty())).collect();
             for list in lists.iter_mut() {
                 **list = wanted.iter().map(|row| at(list, *row)).collect();
             }
@@ -182,7 +183,12 @@ impl CardForm {
             department: some(&self.department),
             emails: labelled(&self.email_label, &self.email),
             phones: labelled(&self.phone_label, &self.phone),
-            links: self.link_url.iter().enumerate().map(|(row, url)| LinkDraft { title: some(&at(&self.link_title, row)), url: url.clone() }).collect(),
+            links: self
+                .link_url
+                .iter()
+                .enumerate()
+                .map(|(row, url)| LinkDraft { title: some(&at(&self.link_title, row)), url: url.clone() })
+                .collect(),
             addresses: (0..self.address_street.len())
                 .map(|row| AddressDraft {
                     label: some(&at(&self.address_label, row)),
@@ -237,7 +243,8 @@ impl CardForm {
 
     /// Whether anything stands behind "More fields".
     pub fn has_more(&self) -> bool {
-        let texts = [&self.display_name, &self.pronouns, &self.department, &self.label, &self.phonetic_given_name, &self.phonetic_family_name];
+        let texts =
+            [&self.display_name, &self.pronouns, &self.department, &self.label, &self.phonetic_given_name, &self.phonetic_family_name];
         texts.into_iter().any(|text| !text.is_empty()) || !self.address_street.is_empty()
     }
 }
@@ -271,7 +278,12 @@ mod tests {
 
     #[test]
     fn empty_lines_are_no_entries_and_faults_stay_at_their_line() {
-        let form = CardForm { given_name: "Ada".into(), email_label: list(&["work", "home", "other"]), email: list(&["", "ada@", " "]), ..CardForm::default() };
+        let form = CardForm {
+            given_name: "Ada".into(),
+            email_label: list(&["work", "home", "other"]),
+            email: list(&["", "ada@", " "]),
+            ..CardForm::default()
+        };
         let form = form.tidy();
         assert_eq!((form.email_label.clone(), form.email.clone()), (list(&["home"]), list(&["ada@"])));
         let faults = Profile::parse(form.draft()).unwrap_err();

@@ -32,8 +32,13 @@ const RANGES: [(&str, &str, By, u64); 5] = [
     ("1y", "A year", By::Day, 365 * 24),
 ];
 /// How often somebody may be told: minutes and words.
-const INTERVALS: [(i64, &str); 5] =
-    [(10, "At most every 10 minutes"), (60, "At most every hour"), (6 * 60, "At most every 6 hours"), (24 * 60, "At most once a day"), (7 * 24 * 60, "At most once a week")];
+const INTERVALS: [(i64, &str); 5] = [
+    (10, "At most every 10 minutes"),
+    (60, "At most every hour"),
+    (6 * 60, "At most every 6 hours"),
+    (24 * 60, "At most once a day"),
+    (7 * 24 * 60, "At most once a week"),
+];
 /// Lines of a breakdown that are shown.
 const LINES_SHOWN: usize = 8;
 
@@ -151,7 +156,11 @@ async fn compose(parts: &Parts, owner: &Owner, code: PublicCode, range: &str) ->
         by_hour: by == By::Hour,
         chart: Chart::of(&series, by),
         table: series.points.iter().rev().map(|point| (step_name(by, point.at), point.scans, visitors_on(point.at))).collect(),
-        csv_query: query(&[("by", if by == By::Hour { "hour" } else { "day" }), ("from", &span.from().to_string()), ("to", &span.to().to_string())]),
+        csv_query: query(&[
+            ("by", if by == By::Hour { "hour" } else { "day" }),
+            ("from", &span.from().to_string()),
+            ("to", &span.to().to_string()),
+        ]),
         breakdowns: breakdowns.into_iter().filter(|part| !part.lines.is_empty()).collect(),
         is_local: to_href.starts_with('/'),
         to,
@@ -235,7 +244,12 @@ impl EditForm {
 }
 
 /// `POST /codes/{code}`: its name and tags.
-pub(super) async fn edit(State(parts): State<Parts>, owner: Owner, Path(code): Path<String>, Form(form): Form<EditForm>) -> Result<Response, Problem> {
+pub(super) async fn edit(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(code): Path<String>,
+    Form(form): Form<EditForm>,
+) -> Result<Response, Problem> {
     let code = printed(&code)?;
     let done = match form.parsed() {
         Err(error) => Err(error.into()),
@@ -251,7 +265,8 @@ pub(super) async fn edit(State(parts): State<Parts>, owner: Owner, Path(code): P
     };
     ended(&parts, &owner, code, done, "saved", |file, refusal| {
         if refusal.is_about_fields() {
-            let message = |field: &str| Some(refusal.of(field)).filter(|text| !text.is_empty()).map(|text| sentence(&text)).unwrap_or_default();
+            let message =
+                |field: &str| Some(refusal.of(field)).filter(|text| !text.is_empty()).map(|text| sentence(&text)).unwrap_or_default();
             (file.name_error, file.tags_error) = (message("name"), message("tags"));
             (file.typed_name, file.typed_tags) = (form.name, form.tags);
         }
@@ -267,7 +282,12 @@ pub(super) struct BindForm {
 }
 
 /// `POST /codes/{code}/bind`: leads it to a card or to an address on the web.
-pub(super) async fn bind(State(parts): State<Parts>, owner: Owner, Path(code): Path<String>, Form(form): Form<BindForm>) -> Result<Response, Problem> {
+pub(super) async fn bind(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(code): Path<String>,
+    Form(form): Form<BindForm>,
+) -> Result<Response, Problem> {
     let code = printed(&code)?;
     let done = match form.card.as_deref() {
         Some(card) => {
@@ -300,7 +320,12 @@ pub(super) async fn bind(State(parts): State<Parts>, owner: Owner, Path(code): P
 }
 
 /// `POST /codes/{code}/pause`
-pub(super) async fn pause(State(parts): State<Parts>, owner: Owner, Path(code): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn pause(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(code): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let code = printed(&code)?;
     let done = gateway::effect_done(&parts.store, &owner.call, code, |tx, code| {
         Box::pin(async move {
@@ -312,7 +337,12 @@ pub(super) async fn pause(State(parts): State<Parts>, owner: Owner, Path(code): 
 }
 
 /// `POST /codes/{code}/resume`
-pub(super) async fn resume(State(parts): State<Parts>, owner: Owner, Path(code): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn resume(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(code): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let code = printed(&code)?;
     let done = gateway::effect_done(&parts.store, &owner.call, code, |tx, code| {
         Box::pin(async move {
@@ -329,7 +359,12 @@ pub(super) struct AlertForm {
 }
 
 /// `POST /codes/{code}/alert`: how often the member wants to be told of scans, if at all.
-pub(super) async fn alert(State(parts): State<Parts>, owner: Owner, Path(code): Path<String>, Form(form): Form<AlertForm>) -> Result<Response, Problem> {
+pub(super) async fn alert(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(code): Path<String>,
+    Form(form): Form<AlertForm>,
+) -> Result<Response, Problem> {
     let code = printed(&code)?;
     let seconds = form.minutes.map(|minutes| minutes.saturating_mul(60));
     let done = gateway::effect_done(&parts.store, &owner.call, (code, seconds), |tx, (code, seconds)| {

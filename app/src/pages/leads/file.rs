@@ -119,7 +119,12 @@ fn told(entry: &HistoryEntry, names: &Names) -> String {
 }
 
 /// `GET /leads/{id}`
-pub(super) async fn show(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Query(done): Query<Done>) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Query(done): Query<Done>,
+) -> Result<Response, Problem> {
     let file = compose(&parts, &owner, lead_id(&id)?).await?;
     page(&FilePage { frame: Frame { done: done.sentence(), ..file.frame }, ..file })
 }
@@ -152,7 +157,12 @@ pub(super) struct StatusForm {
 }
 
 /// `POST /leads/{id}/status`
-pub(super) async fn status(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<StatusForm>) -> Result<Response, Problem> {
+pub(super) async fn status(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<StatusForm>,
+) -> Result<Response, Problem> {
     let status = form.status.parse().map_err(|error: leads::StatusError| LeadError::field("status", error.to_string()))?;
     changed(&parts, &owner, lead_id(&id)?, form.version, Change { status: Some(status), ..Change::default() }).await
 }
@@ -164,7 +174,12 @@ pub(super) struct AssignForm {
 }
 
 /// `POST /leads/{id}/assign`
-pub(super) async fn assign(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<AssignForm>) -> Result<Response, Problem> {
+pub(super) async fn assign(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<AssignForm>,
+) -> Result<Response, Problem> {
     changed(&parts, &owner, lead_id(&id)?, form.version, Change { assigned_to: Some(form.member), ..Change::default() }).await
 }
 
@@ -175,7 +190,12 @@ pub(super) struct SpamForm {
 }
 
 /// `POST /leads/{id}/spam`
-pub(super) async fn spam(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<SpamForm>) -> Result<Response, Problem> {
+pub(super) async fn spam(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<SpamForm>,
+) -> Result<Response, Problem> {
     changed(&parts, &owner, lead_id(&id)?, form.version, Change { suspected_spam: Some(form.spam), ..Change::default() }).await
 }
 
@@ -186,7 +206,12 @@ pub(super) struct TagForm {
 }
 
 /// `POST /leads/{id}/tags`
-pub(super) async fn add_tag(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<TagForm>) -> Result<Response, Problem> {
+pub(super) async fn add_tag(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<TagForm>,
+) -> Result<Response, Problem> {
     let id = lead_id(&id)?;
     let done = gateway::effect_done(&parts.store, &owner.call, (id, form.tag.clone()), |tx, (id, tag)| {
         Box::pin(async move {
@@ -208,7 +233,12 @@ pub(super) async fn add_tag(State(parts): State<Parts>, owner: Owner, Path(id): 
 }
 
 /// `POST /leads/{id}/tags/remove`
-pub(super) async fn remove_tag(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<TagForm>) -> Result<Response, Problem> {
+pub(super) async fn remove_tag(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<TagForm>,
+) -> Result<Response, Problem> {
     let id = lead_id(&id)?;
     gateway::effect_done(&parts.store, &owner.call, (id, form.tag), |tx, (id, tag)| {
         Box::pin(async move {
@@ -228,7 +258,12 @@ pub(super) struct NoteForm {
 }
 
 /// `POST /leads/{id}/notes`
-pub(super) async fn add_note(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<NoteForm>) -> Result<Response, Problem> {
+pub(super) async fn add_note(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<NoteForm>,
+) -> Result<Response, Problem> {
     let id = lead_id(&id)?;
     let call = owner.once_by(form.once.as_deref());
     let done = gateway::effect_done(&parts.store, &call, (id, form.body.clone()), |tx, (id, body)| {
@@ -277,7 +312,12 @@ pub(super) async fn ask_erase(State(parts): State<Parts>, owner: Owner, Path(id)
 }
 
 /// `POST /leads/{id}/erase`
-pub(super) async fn erase(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn erase(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let workspace = owner.may(leads::grants::ERASE)?;
     let lead = leads::queries::get(&mut parts.store.read(), workspace, lead_id(&id)?).await?;
     let person = Person { email: lead.email, phone: lead.phone };

@@ -123,7 +123,12 @@ pub(super) async fn create(State(parts): State<Parts>, owner: Owner, Form(form):
 }
 
 /// `POST /settings/keys/{id}/revoke`
-pub(super) async fn revoke(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn revoke(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let id = KeyId::parse(&id).map_err(|_| PeopleError::NotFound { what: "key" })?;
     gateway::effect_done(&parts.store, &owner.call, id, |tx, id| Box::pin(async move { Ok(commands::revoke_key(tx, id).await?) })).await?;
     Ok(see_other("/settings/keys?done=revoked"))

@@ -118,12 +118,13 @@ pub(super) async fn invite(State(parts): State<Parts>, owner: Owner, Form(form):
     let done = match Email::parse(&form.email) {
         Err(error) => Err(error.into()),
         Ok(email) => {
-            let done = gateway::effect_done(&parts.store, &owner.call, (parts.links.clone(), email, form.role), |tx, (links, email, role)| {
-                Box::pin(async move {
-                    commands::invite(tx, &links, &email, role).await?;
-                    Ok(())
-                })
-            });
+            let done =
+                gateway::effect_done(&parts.store, &owner.call, (parts.links.clone(), email, form.role), |tx, (links, email, role)| {
+                    Box::pin(async move {
+                        commands::invite(tx, &links, &email, role).await?;
+                        Ok(())
+                    })
+                });
             done.await
         }
     };
@@ -147,7 +148,9 @@ pub(super) struct WithdrawForm {
 
 /// `POST /settings/people/withdraw`
 pub(super) async fn withdraw(State(parts): State<Parts>, owner: Owner, Form(form): Form<WithdrawForm>) -> Result<Response, Problem> {
-    let done = gateway::effect_done(&parts.store, &owner.call, form.id, |tx, id| Box::pin(async move { Ok(commands::withdraw_invitation(tx, id).await?) }));
+    let done = gateway::effect_done(&parts.store, &owner.call, form.id, |tx, id| {
+        Box::pin(async move { Ok(commands::withdraw_invitation(tx, id).await?) })
+    });
     ended(&parts, &owner, done.await, "withdrawn").await
 }
 
@@ -161,7 +164,12 @@ pub(super) struct RoleForm {
 }
 
 /// `POST /settings/people/{id}/role`
-pub(super) async fn change_role(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<RoleForm>) -> Result<Response, Problem> {
+pub(super) async fn change_role(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<RoleForm>,
+) -> Result<Response, Problem> {
     let done = gateway::effect_done(&parts.store, &owner.call, (member_id(&id)?, form.role), |tx, (id, role)| {
         Box::pin(async move {
             commands::change_role(tx, id, role).await?;
@@ -172,8 +180,14 @@ pub(super) async fn change_role(State(parts): State<Parts>, owner: Owner, Path(i
 }
 
 /// `POST /settings/people/{id}/remove`
-pub(super) async fn remove(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn remove(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let id = member_id(&id)?;
-    let done = gateway::effect_done(&parts.store, &owner.call, id, |tx, id| Box::pin(async move { Ok(commands::remove_member(tx, id).await?) }));
+    let done =
+        gateway::effect_done(&parts.store, &owner.call, id, |tx, id| Box::pin(async move { Ok(commands::remove_member(tx, id).await?) }));
     ended(&parts, &owner, done.await, "removed").await
 }

@@ -156,7 +156,8 @@ pub(super) struct SessionForm {
 
 /// `POST /settings/sessions/end`
 pub(super) async fn end_session(State(parts): State<Parts>, owner: Owner, Form(form): Form<SessionForm>) -> Result<Response, Problem> {
-    gateway::effect_done(&parts.store, &owner.call, form.id, |tx, id| Box::pin(async move { Ok(commands::end_session(tx, id).await?) })).await?;
+    gateway::effect_done(&parts.store, &owner.call, form.id, |tx, id| Box::pin(async move { Ok(commands::end_session(tx, id).await?) }))
+        .await?;
     Ok(see_other("/settings?done=signed_out"))
 }
 

@@ -139,7 +139,12 @@ fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
 }
 
 /// `GET /settings/webhooks/{id}`
-pub(super) async fn show(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Query(done): Query<Done>) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Query(done): Query<Done>,
+) -> Result<Response, Problem> {
     let mut page = compose(&parts, &owner, endpoint_id(&id)?).await?;
     page.frame.done = done.sentence();
     page_with(&page, StatusCode::OK)
@@ -182,7 +187,10 @@ pub(super) async fn create(State(parts): State<Parts>, owner: Owner, Form(form):
             let refusal = mendable(problem)?;
             let mut page = compose_list(&parts, &owner).await?;
             page.frame.alert = refusal.all();
-            page.url_error = Some(refusal.of("url")).filter(|text| !text.is_empty()).map(|text| sentence(&format!("the address {text}"))).unwrap_or_default();
+            page.url_error = Some(refusal.of("url"))
+                .filter(|text| !text.is_empty())
+                .map(|text| sentence(&format!("the address {text}")))
+                .unwrap_or_default();
             (page.typed_url, page.typed_description) = (form.url, form.description);
             page_with(&page, refusal.status())
         }
@@ -203,7 +211,12 @@ async fn ended<T>(parts: &Parts, owner: &Owner, id: EndpointId, done: Result<T, 
 }
 
 /// `POST /settings/webhooks/{id}/test`
-pub(super) async fn test(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn test(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let id = endpoint_id(&id)?;
     let done = gateway::effect_done(&parts.store, &owner.call, id, |tx, id| {
         Box::pin(async move {
@@ -220,7 +233,12 @@ pub(super) struct EnableForm {
 }
 
 /// `POST /settings/webhooks/{id}/enable`
-pub(super) async fn enable(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<EnableForm>) -> Result<Response, Problem> {
+pub(super) async fn enable(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<EnableForm>,
+) -> Result<Response, Problem> {
     let id = endpoint_id(&id)?;
     let change = EndpointChange { is_enabled: Some(form.enabled), ..EndpointChange::default() };
     let done = gateway::effect_done(&parts.store, &owner.call, (parts.allowed.clone(), id, change), |tx, (networks, id, change)| {
@@ -238,7 +256,12 @@ pub(super) struct RotateForm {
 }
 
 /// `POST /settings/webhooks/{id}/rotate`: answers with the new secret, this once.
-pub(super) async fn rotate(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(form): Form<RotateForm>) -> Result<Response, Problem> {
+pub(super) async fn rotate(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(form): Form<RotateForm>,
+) -> Result<Response, Problem> {
     let id = endpoint_id(&id)?;
     owner.may(grants::WRITE)?;
     let (secret, sealed) = new_secret(&parts, id);
@@ -256,8 +279,16 @@ pub(super) async fn rotate(State(parts): State<Parts>, owner: Owner, Path(id): P
 }
 
 /// `POST /settings/webhooks/{id}/delete`
-pub(super) async fn delete(State(parts): State<Parts>, owner: Owner, Path(id): Path<String>, Form(_): Form<NoFields>) -> Result<Response, Problem> {
+pub(super) async fn delete(
+    State(parts): State<Parts>,
+    owner: Owner,
+    Path(id): Path<String>,
+    Form(_): Form<NoFields>,
+) -> Result<Response, Problem> {
     let id = endpoint_id(&id)?;
-    gateway::effect_done(&parts.store, &owner.call, id, |tx, id| Box::pin(async move { Ok(notifications::delete_endpoint(tx, id).await?) })).await?;
+    gateway::effect_done(&parts.store, &owner.call, id, |tx, id| {
+        Box::pin(async move { Ok(notifications::delete_endpoint(tx, id).await?) })
+    })
+    .await?;
     Ok(see_other("/settings/webhooks?done=deleted"))
 }

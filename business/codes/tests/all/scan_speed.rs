@@ -44,7 +44,11 @@ async fn answering_and_counting() {
         ..NewCode::default()
     };
     let unit = store.write(&SYSTEM, new, |tx, new| {
-        Box::pin(async move { Ok::<_, CodeError>(commands::mint_many(tx, workspace(1), 1_000, new).await?.codes) })
+        Box::pin(async move {
+            let minted = commands::mint_many(tx, workspace(1), 1_000, new).await?;
+            while commands::fill_batch(tx, workspace(1), minted.batch).await? > 0 {}
+            Ok::<_, CodeError>(minted.codes)
+        })
     });
     let codes: Vec<String> = unit.await.unwrap().iter().map(ToString::to_string).collect();
     let mut headers = HeaderMap::new();

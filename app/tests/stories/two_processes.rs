@@ -1,0 +1,171 @@
+//! Two processes on one PostgreSQL: what one changes the other follows, and what one leaves lying the other does.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::dump::Database;
+use crate::parties::Receiver;
+
+/// A process of the built binary.
+struct Node {
+    child: Child,
+    listen: String,
+    key: String,
+}
+
+impl Node {
+    fn start(database: &str, data: &Path, secret: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TESSERA_")) {
+            command.env_remove(name);
+        }
+        command.args(["--json", "--listen", "127.0.0.1:0", "--webhook-allow", "127.0.0.1/32", "--database", database]);
+        command.arg("--data").arg(data).arg("--secret-key").arg(secret).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let greeting: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no greeting: {line:?}"));
+        let text = |name: &str| greeting[name].as_str().unwrap_or_default().to_owned();
+        Self { child, listen: text("listen"), key: text("api_key") }
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: sends a signal to a process that this test started and has not waited for.
+        let sent = unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+        assert_eq!(sent, 0);
+    }
+
+    /// Status, head and body of one request on a connection of its own.
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, String, String) {
+        let mut connection = tokio::net::TcpStream::connect(&self.listen).await.unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            self.listen,
+            self.key,
+            body.len()
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        (status, head.to_lowercase(), body.to_owned())
+    }
+
+    async fn json(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, _, text) = self.ask(method, path, &body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Where a scan is sent.
+    async fn scan(&self, code: &str) -> String {
+        let (_, head, _) = self.ask("GET", &format!("/{code}"), &Value::Null).await;
+        head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap_or_default().to_owned()
+    }
+
+    async fn lead(&self, number: usize) {
+        let body = json!({ "name": format!("Visitor {number}"), "email": format!("v{number}@example.com") });
+        self.json("POST", "/v1/leads", body).await;
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until as many different leads were told of; says how long it took.
+async fn told(receiver: &Receiver, leads: usize, at_most: Duration) -> Duration {
+    let began = Instant::now();
+    loop {
+        let hits = receiver.hits("lead.captured");
+        let different: std::collections::BTreeSet<String> = hits.iter().map(|hit| hit.header("webhook-id").to_owned()).collect();
+        if different.len() == leads {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < at_most, "{} of {leads} were told of after {at_most:?}", different.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_each_follows_the_other_and_finishes_what_it_leaves() {
+    let place = store::testing::fresh_place().await;
+    let Some(database) = place.config().database_url else {
+        println!("skipped: two processes need TESSERA_TEST_DATABASE");
+        return;
+    };
+    std::fs::create_dir_all(place.folder()).unwrap();
+    let folder = |name: &str| place.folder().join(name);
+    let a = Node::start(&database, &folder("a"), &folder("secret.key"));
+    let b = Node::start(&database, &folder("b"), &folder("secret.key"));
+    let receiver = Receiver::start().await;
+    let hook = a.json("POST", "/v1/webhooks", json!({ "url": receiver.url(), "event_types": ["lead.captured"] })).await;
+    let hook = hook["endpoint"]["id"].as_str().unwrap().to_owned();
+
+    // A code that is led elsewhere through one process is seen by scans at the other within a second.
+    let to = |page: usize| json!({ "kind": "url", "url": format!("https://example.com/{page}") });
+    let code = a.json("POST", "/v1/codes", json!({ "destination": to(0) })).await["code"].as_str().unwrap().to_owned();
+    assert_eq!(b.scan(&code).await, "https://example.com/0");
+    let mut waits = Vec::new();
+    for page in 1..=3 {
+        a.json("POST", &format!("/v1/codes/{code}/bind"), json!({ "destination": to(page) })).await;
+        let began = Instant::now();
+        while b.scan(&code).await != format!("https://example.com/{page}") {
+            assert!(began.elapsed() < Duration::from_secs(5), "the other process still sends scans to the old page");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        waits.push(began.elapsed());
+    }
+    assert!(waits.iter().min().unwrap() < &Duration::from_secs(1), "{waits:?}");
+
+    for number in 0..20 {
+        if number % 2 == 0 { a.lead(number).await } else { b.lead(number).await }
+    }
+    told(&receiver, 20, Duration::from_secs(20)).await;
+
+    // One is frozen for longer than its leases last, and goes on: nothing is recorded twice.
+    a.signal(libc::SIGSTOP);
+    for number in 20..40 {
+        b.lead(number).await;
+    }
+    let frozen = told(&receiver, 40, Duration::from_secs(30)).await;
+    a.signal(libc::SIGCONT);
+    for number in 40..60 {
+        if number % 2 == 0 { a.lead(number).await } else { b.lead(number).await }
+    }
+    told(&receiver, 60, Duration::from_secs(30)).await;
+
+    // One is killed with work in hand: the other does it.
+    for number in 60..80 {
+        a.lead(number).await;
+    }
+    a.signal(libc::SIGKILL);
+    for number in 80..100 {
+        b.lead(number).await;
+    }
+    let killed = told(&receiver, 100, Duration::from_secs(30)).await;
+    println!("codes followed after {waits:?}; told of all after a freeze {frozen:?}, after a kill {killed:?}");
+
+    // Each delivery is recorded once, whoever made it, and however often the receiver may have seen it.
+    let database = Database::Postgres(database);
+    let recorded = format!("select count(*) from notifications_attempts where endpoint = '{hook}' and outcome = 'delivered'");
+    let began = Instant::now();
+    while database.numbers(&recorded).await != [100] {
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?} deliveries are recorded", database.numbers(&recorded).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let twice = "select event from notifications_attempts where outcome = 'delivered' group by event having count(*) > 1";
+    assert!(database.texts(twice).await.is_empty());
+    assert_eq!(database.numbers("select count(*) from leads").await, [100]);
+    assert_eq!(database.numbers("select count(*) from outbox_dead").await, [0]);
+}

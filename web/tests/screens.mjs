@@ -1,0 +1,178 @@
+// Pictures of every page, on a phone and on a desk, by day and by night, empty and with people in it:
+//   node tests/screens.mjs FOLDER
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createServer } from 'node:http';
+import { api, browser, DESK, leave, PHONE, server, signIn } from './world.mjs';
+
+const folder = process.argv[2];
+if (!folder) {
+  console.error('usage: node tests/screens.mjs FOLDER');
+  process.exit(2);
+}
+mkdirSync(folder, { recursive: true });
+
+const PEOPLE = [
+  ['Grace Hopper', 'grace@example.com', '', 'US Navy', 'Could we talk about the compiler next week?'],
+  ['Σωφρονία Παπαδοπούλου', 'sofronia@example.com', '+30 21 0123 4567', 'Ευπαλίνος ΑΕ', ''],
+  ['نرگس محمدی', 'narges@example.com', '', 'مؤسسه', 'سلام، می‌خواهم درباره کارت‌ها بیشتر بدانم.'],
+  ['محمد عبد الرحمن بن عبد الله الخوارزمي', '', '+971 4 123 4567', 'بيت الحكمة', 'أود معرفة المزيد عن المنتج.'],
+  ['Wolfeschlegelsteinhausenbergerdorff Hubert Blaine', 'hubert.blaine.wolfeschlegelsteinhausenbergerdorff@a-rather-long-domain-name.example.com', '', 'Donaudampfschifffahrtsgesellschaft Elektrizitäten', 'Hallo'],
+  ['Hedy Lamarr', 'hedy@example.com', '+43 1 234567', '', ''],
+  ['李清照', 'qingzhao@example.com', '', '易安', ''],
+  ['Katherine Johnson', 'katherine@example.com', '', 'NASA', 'Orbits, please.\n\nAnd the way back.'],
+];
+
+async function seed(world) {
+  const made = [];
+  for (let n = 0; n < 32; n += 1) {
+    const [name, email, phone, company, message] = PEOPLE[n] ?? [`Visitor ${n + 1} of the fair`, `visitor${n + 1}@example.com`, '', n % 3 ? '' : 'Fair & Sons', ''];
+    made.push(await api(world, 'POST', '/v1/leads', { name, ...(email && { email }), ...(phone && { phone }), ...(company && { company }), ...(message && { message }), consent: { version: 0 } }));
+  }
+  const ways = [[], ['contacted'], ['qualified'], ['qualified', 'won'], ['lost']];
+  for (const [n, lead] of made.entries()) {
+    let { version } = lead;
+    for (const status of ways[n % ways.length]) ({ version } = await api(world, 'PATCH', `/v1/leads/${lead.id}`, { version, status }));
+    if (n < 4) await api(world, 'PATCH', `/v1/leads/${lead.id}`, { version, tags: ['trade fair', 'معرض'] });
+  }
+  await api(world, 'POST', '/v1/leads', { name: PEOPLE[0][0], email: PEOPLE[0][1], message: 'One more thing: can it print?' });
+  await api(world, 'POST', '/v1/codes', { name: 'Menu at the window, the one beside the very long door', tags: ['window', 'spring'], destination: { kind: 'url', url: 'https://example.com/menu/of/the/day?table=12&language=en&a=rather-long-address' } });
+  await api(world, 'POST', '/v1/codes', { name: 'Not bound yet' });
+  return made[0].id;
+}
+
+async function scan(world) {
+  const agents = [PHONE.userAgent, 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1', 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36 Edg/130.0', 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'];
+  const languages = ['en-GB,en', 'de-DE,de', 'ar-EG,ar', 'pt-BR,pt', 'fa'];
+  for (let n = 0; n < 24; n += 1) {
+    await fetch(world.card_url, { headers: { 'user-agent': `${agents[n % agents.length]} t${n}`, 'accept-language': languages[(n * n) % 5], ...(n % 5 === 0 && { referer: 'https://news.example.com/' }) } });
+  }
+}
+
+const world = await server('--webhook-allow', '127.0.0.1');
+const chrome = await browser();
+const hook = createServer((request, answer) => { request.resume(); answer.end('ok'); });
+await new Promise((done) => hook.listen(0, '127.0.0.1', done));
+
+try {
+  const at = (path) => new URL(path, world.public_url).href;
+  const code = new URL(world.card_url).pathname.slice(1);
+
+  const owner = await chrome.context(DESK);
+  const first = await owner.newPage();
+  const stranger = await (await chrome.context(DESK)).newPage();
+  await stranger.goto(world.sign_in_url);
+  const views = [['phone', PHONE], ['desk', DESK]];
+
+  // Takes one picture by day and one by night of what an address shows, in a viewport of its own that has the owner's session.
+  async function picture(name, address, { before, state, full = true } = {}) {
+    for (const [view, options] of views) {
+      const context = await chrome.context({ ...options, storageState: state === undefined ? await owner.storageState() : state }, { mayFail: [401, 404, 409, 422] });
+      for (const colorScheme of ['light', 'dark']) {
+        const page = await context.newPage();
+        await page.emulateMedia({ colorScheme });
+        await page.goto(at(address));
+        await before?.(page);
+        await page.waitForTimeout(250);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        if (wide > 0) console.log(`${name} on a ${view} is ${wide} px too wide`);
+        await page.screenshot({ path: join(folder, `${name}-${view}-${colorScheme}.png`), fullPage: full });
+        await page.close();
+      }
+      await context.close();
+    }
+  }
+  const nobody = { cookies: [], origins: [] };
+
+  await picture('sign-in', '/sign-in?sent=ada@example.com', { state: nobody });
+  await picture('sign-in-wrong', '/sign-in', {
+    state: nobody,
+    before: async (page) => {
+      await page.locator('#email').fill('ada@example');
+      await page.locator('form[action="/sign-in"]').evaluate((form) => form.remove());
+      await page.locator('#link-email').fill('ada@');
+      await page.locator('form').evaluate((form) => { form.noValidate = true; });
+      await page.getByRole('button', { name: 'Email me a link' }).click();
+      await page.waitForURL('**/link');
+    },
+  });
+  await picture('redeem', new URL(world.sign_in_url).pathname, { state: nobody });
+  await signIn(first, world.sign_in_url);
+  await picture('leads-empty', '/leads');
+  await picture('code-empty', `/codes/${code}`);
+  const lead = await seed(world);
+  await scan(world);
+  const card = await chrome.context(PHONE);
+  const visitor = await card.newPage();
+  await visitor.goto(world.card_url);
+  await leave(visitor, { name: 'Maria Sibylla Merian', email: 'maria@example.com', company: 'Metamorphosis', message: 'I collect.' });
+  await visitor.waitForURL('**/thanks*');
+  await first.goto(at('/settings/webhooks'));
+  await first.locator('#url').fill(`http://127.0.0.1:${hook.address().port}/hook`);
+  await first.getByRole('button', { name: 'Add the endpoint' }).click();
+  await first.locator('.secret').waitFor();
+  const endpoint = (await first.getByRole('link', { name: 'Done' }).getAttribute('href'));
+  await first.getByRole('link', { name: 'Done' }).click();
+  await first.getByRole('button', { name: 'Send a test' }).click();
+  await first.waitForTimeout(1_500);
+  await first.goto(at('/settings/people'));
+  await first.locator('#invite-email').fill('grace.brewster.murray.hopper@a-rather-long-domain-name.example.com');
+  await first.getByRole('button', { name: 'Invite', exact: true }).click();
+  await first.goto(at(`/leads/${lead}`));
+  await first.getByLabel('A new note').fill('Rang her on Tuesday.\nShe rings back on Friday with the numbers.');
+  await first.getByRole('button', { name: 'Add note' }).click();
+  await first.waitForTimeout(1_500);
+
+  await picture('leads', '/leads', { full: false });
+  await picture('leads-filtered', '/leads?status=won&q=hedy');
+  await picture('lead', `/leads/${lead}`);
+  await picture('lead-tag-wrong', `/leads/${lead}`, {
+    before: async (page) => {
+      await page.getByLabel('A new tag').fill('a,b');
+      await page.getByRole('button', { name: 'Add', exact: true }).click();
+      await page.locator('#tag-error').waitFor();
+    },
+  });
+  await picture('lead-erase', `/leads/${lead}/erase`);
+  await picture('cards', '/cards');
+  await first.goto(at('/cards'));
+  const mine = new URL(await first.locator('.tile h2 a').first().getAttribute('href'), world.public_url).pathname;
+  await picture('card-edit', mine);
+  await picture('card-wrong', '/cards/new', {
+    before: async (page) => {
+      await page.locator('form[action="/cards/new"]').evaluate((form) => { form.noValidate = true; });
+      await page.locator('#email-1').fill('ada@');
+      await page.locator('#phone-2').fill('no number');
+      await page.locator('#link-1').fill('javascript:alert(1)');
+      await page.getByRole('button', { name: 'Make the card' }).click();
+      await page.locator('#email-error-1').waitFor();
+    },
+  });
+  await picture('codes', '/codes');
+  await picture('code', `/codes/${code}?range=24h`);
+  await picture('settings', '/settings');
+  await picture('settings-people', '/settings/people');
+  await picture('settings-keys', '/settings/keys');
+  await picture('settings-key-made', '/settings/keys', {
+    before: async (page) => {
+      await page.locator('#name').fill('The website of the shop');
+      await page.getByLabel('leads:read').check();
+      await page.getByRole('button', { name: 'Make the key' }).click();
+      await page.locator('.secret').waitFor();
+    },
+  });
+  await picture('settings-webhooks', '/settings/webhooks');
+  await picture('settings-webhook', endpoint);
+  await picture('settings-consent', '/settings/consent');
+  await picture('settings-audit', '/settings/audit', { full: false });
+  await picture('not-found', '/leads/lead_00000000000000000000000000000000');
+  await picture('menu', '/cards', { full: false, before: (page) => page.locator('.who > summary').click() });
+  await picture('card-page', new URL(world.card_url).pathname, { state: nobody });
+
+
+  for (const line of chrome.wrong) console.log(`wrong: ${line}`);
+} finally {
+  hook.close();
+  await chrome.close();
+  await world.stop();
+}
