@@ -1,6 +1,7 @@
 //! What people do, told through the public door of a whole installation: `cargo test -p tessera --test stories`.
 //!
 //! The same stories run on PostgreSQL where `TESSERA_TEST_DATABASE` names a server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 #[path = "stories/client.rs"]
 mod client;

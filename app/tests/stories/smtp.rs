@@ -78,7 +78,7 @@ async fn the_owner_is_told_over_a_real_mail_server() {
     leave_details(&world, &mut visitor, &made.code, &fields).await.expect(303);
     world.drain().await;
     let mails = sink.mails();
-    let to = |address: &str| mails.iter().filter(|mail| mail.contains(&format!("To: {address}"))).collect::<Vec<_>>();
+    let to = |address: &str| mails.iter().filter(|mail| mail.contains(&format!("\nTo: {address}"))).collect::<Vec<_>>();
     let told = to("ada@engines.example");
     assert_eq!((mails.len(), told.len()), (3, 2), "the link, the owner, the visitor");
     assert!(told.iter().any(|mail| mail.contains("Charles Babbage") && mail.contains("Shall we meet?")), "{told:?}");

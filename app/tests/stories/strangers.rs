@@ -82,7 +82,6 @@ const API: &[Address] = &[
     ("GET", "/v1/public/requests/{request_id}", Everybody, May, none),
     ("GET", "/v1/session", Own, May, none),
     ("PATCH", "/v1/session", Own, May, |_| json!({ "zone": "UTC" })),
-    ("POST", "/v1/session/password", Own, May, |_| json!({ "new": "correct horse battery", "current": "wrong" })),
     ("GET", "/v1/sessions", Own, May, none),
     ("GET", "/v1/workspace", Own, May, none),
     ("PATCH", "/v1/workspace", Own, MayNot, |_| json!({ "zone": "Europe/Lisbon" })),
@@ -160,6 +159,7 @@ const API: &[Address] = &[
     ("DELETE", "/v1/keys/{id}", Theirs, MayNot, none),
     ("DELETE", "/v1/members/{id}", Theirs, MayNot, none),
     ("DELETE", "/v1/sessions/{id}", Theirs, May, none),
+    ("POST", "/v1/session/password", Own, May, |_| json!({ "new": "correct horse battery", "current": "wrong" })),
     ("DELETE", "/v1/sessions", Own, May, none),
     ("DELETE", "/v1/session", Own, May, none),
 ];
@@ -213,9 +213,9 @@ const PAGES: &[Address] = &[
     ("POST", "/codes/{code}/bind", Theirs, MayNot, |_| json!({ "url": "https://evil.example/" })),
     ("GET", "/settings", Own, May, none),
     ("POST", "/settings/profile", Own, May, |_| json!({ "name": "Grace", "locale": "en", "zone": "UTC" })),
-    ("POST", "/settings/password", Own, May, |_| json!({ "new": "correct horse battery" })),
     ("POST", "/settings/workspace", Own, May, |ids| json!({ "workspace": ids.workspace })),
     ("POST", "/settings/sessions/end", Own, May, |ids| json!({ "id": ids.session })),
+    ("POST", "/settings/password", Own, May, |_| json!({ "new": "correct horse battery" })),
     ("POST", "/settings/sessions/end-others", Own, May, none),
     ("GET", "/settings/people", Own, May, none),
     ("POST", "/settings/people/invite", Own, MayNot, |_| json!({ "email": "stranger2@example.com", "role": "viewer" })),
@@ -273,9 +273,10 @@ impl Neighbours {
         let mut member = world.join(&mut ada, "member@engines.example", "member").await;
         world.giving_up_is_fine();
         for _ in 0..2 {
-            let garbled = world.store().write(&kernel::Caller::system("story"), workspace, |tx, workspace| {
-                Box::pin(async move { outbox::enqueue(tx, workspace, &Garbled {}).await })
-            });
+            let caller = kernel::Caller::system("story");
+            let garbled = world
+                .store()
+                .write(&caller, workspace, |tx, workspace| Box::pin(async move { outbox::enqueue(tx, workspace, &Garbled {}).await }));
             garbled.await.unwrap();
         }
         world.drain().await;
