@@ -20,6 +20,11 @@
     for (const element of all('[data-plain]', root)) element.hidden = true;
   };
   dress(document);
+  // The chosen one of a row of filters is in sight, also where the row is longer than the screen.
+  for (const here of all('.filters [aria-current]')) {
+    const row = here.parentElement;
+    row.scrollLeft = here.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+  }
 
   const say = (text) => {
     const line = one('#said');

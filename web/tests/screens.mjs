@@ -25,20 +25,22 @@ const PEOPLE = [
 
 async function seed(world) {
   const made = [];
-  for (let n = 0; n < 32; n += 1) {
+  const [card] = (await api(world, 'GET', '/v1/cards')).items;
+  // Visitors of the fair first, so that the people come out on top of the list.
+  for (let n = 31; n >= 0; n -= 1) {
     const [name, email, phone, company, message] = PEOPLE[n] ?? [`Visitor ${n + 1} of the fair`, `visitor${n + 1}@example.com`, '', n % 3 ? '' : 'Fair & Sons', ''];
-    made.push(await api(world, 'POST', '/v1/leads', { name, ...(email && { email }), ...(phone && { phone }), ...(company && { company }), ...(message && { message }), consent: { version: 0 } }));
+    made.push(await api(world, 'POST', '/v1/leads', { name, ...(email && { email }), ...(phone && { phone }), ...(company && { company }), ...(message && { message }), source: { kind: 'card', id: card.id, code: new URL(world.card_url).pathname.slice(1) }, consent: { version: 0 } }));
   }
   const ways = [[], ['contacted'], ['qualified'], ['qualified', 'won'], ['lost']];
   for (const [n, lead] of made.entries()) {
     let { version } = lead;
     for (const status of ways[n % ways.length]) ({ version } = await api(world, 'PATCH', `/v1/leads/${lead.id}`, { version, status }));
-    if (n < 4) await api(world, 'PATCH', `/v1/leads/${lead.id}`, { version, tags: ['trade fair', 'معرض'] });
+    if (n > 27) await api(world, 'PATCH', `/v1/leads/${lead.id}`, { version, tags: ['trade fair', 'معرض'] });
   }
   await api(world, 'POST', '/v1/leads', { name: PEOPLE[0][0], email: PEOPLE[0][1], message: 'One more thing: can it print?' });
   await api(world, 'POST', '/v1/codes', { name: 'Menu at the window, the one beside the very long door', tags: ['window', 'spring'], destination: { kind: 'url', url: 'https://example.com/menu/of/the/day?table=12&language=en&a=rather-long-address' } });
   await api(world, 'POST', '/v1/codes', { name: 'Not bound yet' });
-  return made[0].id;
+  return made.at(-1).id;
 }
 
 async function scan(world) {
@@ -76,6 +78,7 @@ try {
         await page.waitForTimeout(250);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (wide > 0) console.log(`${name} on a ${view} is ${wide} px too wide`);
+        if (full && view === 'phone') await page.setViewportSize({ width: 390, height: Math.max(844, await page.evaluate(() => document.documentElement.scrollHeight)) });
         await page.screenshot({ path: join(folder, `${name}-${view}-${colorScheme}.png`), fullPage: full });
         await page.close();
       }

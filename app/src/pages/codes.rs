@@ -61,6 +61,7 @@ struct Row {
     tags: Vec<(String, String)>,
     to: String,
     state: &'static str,
+    state_label: &'static str,
     scans: i64,
 }
 
@@ -94,6 +95,11 @@ struct ListQuery {
 }
 
 const STATES: [(&str, &str); 5] = [("", "All"), ("live", "Live"), ("paused", "Paused"), ("minted", "Unbound"), ("retired", "Retired")];
+
+/// A state as a word for people.
+fn state_label(word: &str) -> &'static str {
+    STATES.iter().find(|(known, _)| *known == word).map_or("", |(_, label)| label)
+}
 
 impl ListQuery {
     fn state(&self) -> &'static str {
@@ -133,6 +139,7 @@ async fn compose(parts: &Parts, owner: &Owner, asked: ListQuery) -> Result<ListP
             tags: code.tags.as_slice().iter().map(|tag| (tag.clone(), format!("/codes?{}", query(&[("tag", tag)])))).collect(),
             to: leads_to(&mut reads, workspace, code).await?.0,
             state: code.state.word(),
+            state_label: state_label(code.state.word()),
             scans: totals.get(&code.code).map_or(0, |totals| totals.total),
         });
     }

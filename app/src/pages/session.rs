@@ -40,13 +40,13 @@ struct SignInPage {
     frame: Frame,
     next: String,
     email: String,
-    email_error: String,
+    link_error: String,
     sent: String,
 }
 
 impl SignInPage {
     fn new() -> Self {
-        Self { frame: Frame::alone("Sign in"), next: String::new(), email: String::new(), email_error: String::new(), sent: String::new() }
+        Self { frame: Frame::alone("Sign in"), next: String::new(), email: String::new(), link_error: String::new(), sent: String::new() }
     }
 }
 
@@ -112,8 +112,8 @@ async fn link(State(parts): State<Parts>, call: Call, Form(form): Form<LinkForm>
         Ok(email) => email,
         Err(error) => {
             let refusal = mendable(error.into())?;
-            let (frame, email_error) = (Frame::alone("Sign in"), sentence(&format!("this {}", refusal.of("email"))));
-            return page_with(&SignInPage { frame, email: form.email, email_error, ..SignInPage::new() }, refusal.status());
+            let (frame, link_error) = (Frame::alone("Sign in"), sentence(&format!("this {}", refusal.of("email"))));
+            return page_with(&SignInPage { frame, email: form.email, link_error, ..SignInPage::new() }, refusal.status());
         }
     };
     call.limit_by(Class::SignIn, &format!("link:{}", email.as_str()))?;

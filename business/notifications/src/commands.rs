@@ -292,6 +292,9 @@ async fn enabled(tx: &mut Tx, workspace: WorkspaceId, id: EndpointId) -> Result<
 pub async fn save_template(tx: &mut Tx, key: TemplateKey, language: &str, source: &TemplateSource) -> Result<i64, NotificationError> {
     let workspace = tx.caller().may(grants::WRITE)?;
     check_language(language)?;
+    if key.carries_a_token() {
+        return Err(NotificationError::field("key", format!("{key} carries a link that signs somebody in, so its wording stays ours")));
+    }
     source.check(key)?;
     write_template(tx, workspace, key, language, Some(source)).await
 }

@@ -68,6 +68,11 @@ impl TemplateKey {
         Self::ALL.into_iter().find(|key| key.as_str() == text)
     }
 
+    /// Whether it holds a link that signs its reader in. Whoever could word it could have the link sent to themselves.
+    pub const fn carries_a_token(self) -> bool {
+        matches!(self, Self::SignInLink | Self::Invitation)
+    }
+
     /// What it is given. Optional ones that a caller leaves out are empty texts, so that `{% if name %}` works.
     pub const fn variables(self) -> &'static [Variable] {
         const LINK: Variable = required("link", "https://tessera.example/x/3fk9");

