@@ -19,7 +19,7 @@ const PEOPLE = [
   ['محمد عبد الرحمن بن عبد الله الخوارزمي', '', '+971 4 123 4567', 'بيت الحكمة', 'أود معرفة المزيد عن المنتج.'],
   ['Wolfeschlegelsteinhausenbergerdorff Hubert Blaine', 'hubert.blaine.wolfeschlegelsteinhausenbergerdorff@a-rather-long-domain-name.example.com', '', 'Donaudampfschifffahrtsgesellschaft Elektrizitäten', 'Hallo'],
   ['Hedy Lamarr', 'hedy@example.com', '+43 1 234567', '', ''],
-  ['李清照', 'qingzhao@example.com', '', '易安', ''],
+  ['Ngô Bảo Châu', 'chau@example.com', '', '', ''],
   ['Katherine Johnson', 'katherine@example.com', '', 'NASA', 'Orbits, please.\n\nAnd the way back.'],
 ];
 
@@ -171,6 +171,7 @@ try {
   await picture('not-found', '/leads/lead_00000000000000000000000000000000');
   await picture('menu', '/cards', { full: false, before: (page) => page.locator('.who > summary').click() });
   await picture('card-page', new URL(world.card_url).pathname, { state: nobody });
+  await picture('card-page-top', new URL(world.card_url).pathname, { state: nobody, full: false });
 
 
   for (const line of chrome.wrong) console.log(`wrong: ${line}`);
