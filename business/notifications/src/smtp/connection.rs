@@ -51,6 +51,7 @@ struct Abilities {
     smtputf8: bool,
     size: bool,
     eight_bit: bool,
+    pipelining: bool,
 }
 
 /// An open connection, greeted and signed in.
@@ -155,12 +156,7 @@ impl Connection {
             }
             line.push_str(if self.abilities.eight_bit { " BODY=8BITMIME SMTPUTF8" } else { " SMTPUTF8" });
         }
-        self.expect(Phase::From, &line).await?;
-        self.expect(Phase::To, &format!("RCPT TO:<{}>", envelope.to)).await?;
-        let reply = self.command(Phase::Data, "DATA").await?;
-        if reply.code != 354 {
-            return Err(reply.refusal(Phase::Data));
-        }
+        self.begin(&line, &format!("RCPT TO:<{}>", envelope.to)).await?;
         let times = self.config.timeouts.clone();
         within(times.body, Phase::Body, async {
             self.wire.write_all(body).await?;
@@ -177,6 +173,40 @@ impl Connection {
         self.messages += 1;
         self.used_at = Instant::now();
         if reply.is_positive() { Ok(()) } else { Err(reply.refusal(Phase::Verdict)) }
+    }
+
+    /// The commands before a message. To a server that takes them all at once (RFC 2920) they go in one piece: far from a
+    /// slow server two turns saved are half of the time that a message takes.
+    async fn begin(&mut self, from: &str, to: &str) -> Result<(), SmtpError> {
+        if !self.abilities.pipelining {
+            self.expect(Phase::From, from).await?;
+            self.expect(Phase::To, to).await?;
+            let reply = self.command(Phase::Data, "DATA").await?;
+            return if reply.code == 354 { Ok(()) } else { Err(reply.refusal(Phase::Data)) };
+        }
+        let limit = self.config.timeouts.command;
+        let first = async {
+            write_lines(&mut self.wire, &[from, to, "DATA"]).await?;
+            read_reply(&mut self.wire, &mut self.buffer).await
+        };
+        let reply = timed(limit, Phase::From, first).await?;
+        let mut refused = (!reply.is_positive()).then(|| reply.refusal(Phase::From));
+        for phase in [Phase::To, Phase::Data] {
+            let reply = match timed(limit, phase, read_reply(&mut self.wire, &mut self.buffer)).await {
+                Ok(reply) => reply,
+                // Whoever closes the connection behind a refusal has refused.
+                Err(error) => return Err(refused.unwrap_or(error)),
+            };
+            let is_accepted = if phase == Phase::Data { reply.code == 354 } else { reply.is_positive() };
+            // Only a message that a refused sender or recipient leaves without one is ended unsaid.
+            if phase == Phase::Data && is_accepted && refused.is_some() {
+                self.command(Phase::Data, ".").await?;
+            }
+            if !is_accepted {
+                refused = refused.or_else(|| Some(reply.refusal(phase)));
+            }
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     async fn expect(&mut self, phase: Phase, line: &str) -> Result<(), SmtpError> {
@@ -240,6 +270,7 @@ fn abilities(reply: &Reply) -> Abilities {
             Some("SMTPUTF8") => abilities.smtputf8 = true,
             Some("SIZE") => abilities.size = true,
             Some("8BITMIME") => abilities.eight_bit = true,
+            Some("PIPELINING") => abilities.pipelining = true,
             Some("AUTH") => {
                 for word in words {
                     abilities.auth_plain |= word == "PLAIN";
@@ -265,12 +296,17 @@ async fn timed<T>(limit: Duration, phase: Phase, work: impl Future<Output = std:
 }
 
 async fn command(wire: &mut (impl AsyncRead + AsyncWrite + Unpin + ?Sized), buffer: &mut Vec<u8>, line: &str) -> std::io::Result<Reply> {
-    if line.bytes().any(|b| b == b'\r' || b == b'\n' || b == 0) {
+    write_lines(wire, &[line]).await?;
+    read_reply(wire, buffer).await
+}
+
+/// Sends commands in one piece.
+async fn write_lines(wire: &mut (impl AsyncWrite + Unpin + ?Sized), lines: &[&str]) -> std::io::Result<()> {
+    if lines.iter().any(|line| line.bytes().any(|b| b == b'\r' || b == b'\n' || b == 0)) {
         return Err(std::io::Error::other("a command of more than one line"));
     }
-    wire.write_all(format!("{line}\r\n").as_bytes()).await?;
-    wire.flush().await?;
-    read_reply(wire, buffer).await
+    wire.write_all(format!("{}\r\n", lines.join("\r\n")).as_bytes()).await?;
+    wire.flush().await
 }
 
 async fn read_reply(wire: &mut (impl AsyncRead + Unpin + ?Sized), buffer: &mut Vec<u8>) -> std::io::Result<Reply> {

@@ -40,6 +40,20 @@ async fn a_message_arrives_whole_and_the_connection_is_kept_for_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn to_a_server_that_takes_commands_at_once_they_go_in_one_piece() {
+    let server = SmtpServer::start().await;
+    server.state.lock().unwrap().abilities = vec!["PIPELINING"];
+    let pool = SmtpPool::new(config(&server));
+    for _ in 0..3 {
+        pool.send(&envelope(), MESSAGE).await.unwrap();
+    }
+    let received = server.received();
+    assert_eq!((received.len(), received[2].to.as_str()), (3, "RCPT TO:<ada@example.org>"));
+    assert_eq!(received[2].data, "Subject: Hi\r\n\r\n..dot\r\n...two\r\nend\r\n.\r\n");
+    assert_eq!(server.state.lock().unwrap().connections, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_at_any_phase_costs_no_more_than_that_phase_may() {
     for (step, phase) in [
         ("greeting", Phase::Greeting),
@@ -49,15 +63,18 @@ async fn a_server_that_hangs_at_any_phase_costs_no_more_than_that_phase_may() {
         ("DATA", Phase::Data),
         ("body", Phase::Body),
     ] {
-        let server = SmtpServer::start().await;
-        server.fault(step, Fault::Hang);
-        let pool = SmtpPool::new(config(&server));
-        let began = Instant::now();
-        // Larger than the buffers between, so that writing it waits for the reader.
-        let message = vec![b'x'; 16 << 20];
-        assert_eq!(pool.send(&envelope(), &message).await, Err(SmtpError::TooSlow { phase }), "{step}");
-        assert!(began.elapsed() < Duration::from_secs(5), "{step}");
-        assert!(server.received().is_empty());
+        for abilities in [vec![], vec!["PIPELINING"]] {
+            let server = SmtpServer::start().await;
+            server.state.lock().unwrap().abilities = abilities;
+            server.fault(step, Fault::Hang);
+            let pool = SmtpPool::new(config(&server));
+            let began = Instant::now();
+            // Larger than the buffers between, so that writing it waits for the reader.
+            let message = vec![b'x'; 16 << 20];
+            assert_eq!(pool.send(&envelope(), &message).await, Err(SmtpError::TooSlow { phase }), "{step}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{step}");
+            assert!(server.received().is_empty());
+        }
     }
 }
 
@@ -86,13 +103,18 @@ async fn a_cut_before_the_body_is_no_delivery() {
 async fn a_4xx_is_for_later_a_5xx_about_the_message_is_for_good_and_one_about_us_is_not() {
     for step in ["MAIL", "RCPT", "DATA", "verdict"] {
         for (words, is_permanent) in [("451-4.3.0 come\r\n451 later", false), ("550 5.1.1 nobody", true), ("421 closing", false)] {
-            let server = SmtpServer::start().await;
-            server.fault(step, Fault::Say(words));
-            let pool = SmtpPool::new(config(&server));
-            let error = pool.send(&envelope(), MESSAGE).await.unwrap_err();
-            assert_eq!(error.is_permanent(), is_permanent, "{step} {words}: {error}");
-            server.heal();
-            pool.send(&envelope(), MESSAGE).await.unwrap();
+            for abilities in [vec![], vec!["PIPELINING"]] {
+                let server = SmtpServer::start().await;
+                server.state.lock().unwrap().abilities = abilities;
+                server.fault(step, Fault::Say(words));
+                let pool = SmtpPool::new(config(&server));
+                let error = pool.send(&envelope(), MESSAGE).await.unwrap_err();
+                assert_eq!(error.is_permanent(), is_permanent, "{step} {words}: {error}");
+                server.heal();
+                pool.send(&envelope(), MESSAGE).await.unwrap();
+                // Nothing of the refused one is left over for the next.
+                assert_eq!(server.received().last().map(|received| received.data.contains("..dot")), Some(true), "{step} {words}");
+            }
         }
     }
     for step in ["greeting", "EHLO"] {

@@ -177,13 +177,17 @@ async fn talk(
                     std::future::pending::<()>().await;
                 }
                 let mut data = Vec::new();
-                while !data.ends_with(b"\r\n.\r\n") {
+                while data != b".\r\n" && !data.ends_with(b"\r\n.\r\n") {
                     let mut part = [0; 4096];
                     let count = stream.read(&mut part).await.ok()?;
                     if count == 0 {
                         return None;
                     }
                     data.extend_from_slice(&part[..count]);
+                }
+                if data == b".\r\n" {
+                    say(stream, "554 nothing to take").await?;
+                    continue;
                 }
                 let data = String::from_utf8_lossy(&data).into_owned();
                 state.lock().unwrap().received.push(Received { from: from.clone(), to: to.clone(), data });
