@@ -84,6 +84,12 @@ impl Client {
         self
     }
 
+    /// The same at the machine itself.
+    pub fn at_home(mut self) -> Self {
+        self.address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        self
+    }
+
     /// A program with this key, at the same place.
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), cookie: None, ..self.clone() }

@@ -20,6 +20,16 @@ async fn a_link_signs_in_once_and_signing_out_ends_the_session() {
     assert!(world.told("nobody@engines.example").is_empty());
     let token = world.told("ada@engines.example")[0].token();
 
+    // The development mailbox shows it at the machine itself, and to nobody from elsewhere.
+    let page = world.stranger().at_home().page("/dev/mailbox").await.expect(200).text();
+    let mail =
+        page.split("href=\"").skip(1).find_map(|part| part.split_once('"').map(|(link, _)| link)).filter(|link| link.starts_with("/dev/"));
+    let mail = mail.unwrap_or_else(|| panic!("no mail in {page}"));
+    assert!(world.stranger().at_home().page(mail).await.expect(200).text().contains(&token));
+    for path in ["/dev/mailbox", mail, &format!("{mail}.eml")] {
+        world.stranger().page(path).await.expect(404);
+    }
+
     let redeemed = ada.post("/v1/session/link/redeem", json!({ "token": token })).await.expect(201);
     let cookie = redeemed.header("set-cookie");
     for part in ["__Host-tessera_session=", "HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {

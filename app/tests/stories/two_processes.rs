@@ -97,6 +97,15 @@ async fn told(receiver: &Receiver, leads: usize, at_most: Duration) -> Duration 
     }
 }
 
+/// Waits until each of the two holds a share of the log.
+async fn both_work(database: &Database) {
+    let began = Instant::now();
+    while database.numbers("select count(distinct holder) from outbox_shards").await != [2] {
+        assert!(began.elapsed() < Duration::from_secs(30), "one of the two works alone");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_processes_each_follows_the_other_and_finishes_what_it_leaves() {
     let place = store::testing::fresh_place().await;
@@ -133,6 +142,8 @@ async fn of_two_processes_each_follows_the_other_and_finishes_what_it_leaves() {
     }
     told(&receiver, 20, Duration::from_secs(20)).await;
 
+    let database = Database::Postgres(database);
+    both_work(&database).await;
     // One is frozen for longer than its leases last, and goes on: nothing is recorded twice.
     a.signal("STOP");
     for number in 20..40 {
@@ -146,6 +157,7 @@ async fn of_two_processes_each_follows_the_other_and_finishes_what_it_leaves() {
     told(&receiver, 60, Duration::from_secs(30)).await;
 
     // One is killed with work in hand: the other does it.
+    both_work(&database).await;
     for number in 60..80 {
         a.lead(number).await;
     }
@@ -157,7 +169,6 @@ async fn of_two_processes_each_follows_the_other_and_finishes_what_it_leaves() {
     println!("codes followed after {waits:?}; told of all after a freeze {frozen:?}, after a kill {killed:?}");
 
     // Each delivery is recorded once, whoever made it, and however often the receiver may have seen it.
-    let database = Database::Postgres(database);
     let recorded = format!("select count(*) from notifications_attempts where endpoint = '{hook}' and outcome = 'delivered'");
     let began = Instant::now();
     while database.numbers(&recorded).await != [100] {

@@ -1,3 +1,5 @@
+//! The page as phones get it: bytes, words, escapes, directions, and the states of its form.
+
 use kernel::{RawId, Timestamp, WorkspaceId};
 
 use super::*;

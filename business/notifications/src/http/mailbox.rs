@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use gateway::page::Page;
-use gateway::{Path, Problem};
+use gateway::{Call, Path, Problem};
 use http::{HeaderValue, header};
 use kernel::Id as _;
 
@@ -23,12 +23,20 @@ pub fn mailbox_routes(folder: PathBuf) -> Router {
     Router::new().route(AT, get(list)).route("/dev/mailbox/{id}", get(mail)).with_state(Arc::new(folder))
 }
 
-async fn list(State(folder): State<Arc<PathBuf>>) -> Result<Page, Problem> {
+/// The mails hold sign-in links: they are shown on this machine and its local network, and are not there for anybody else.
+fn is_near(call: &Call) -> Result<(), Problem> {
+    let is_near = gateway::private_blocks().iter().any(|block| block.holds(call.visitor_address()));
+    if is_near { Ok(()) } else { Err(Problem::not_found()) }
+}
+
+async fn list(State(folder): State<Arc<PathBuf>>, call: Call) -> Result<Page, Problem> {
+    is_near(&call)?;
     let mails = dev_mailbox::list(&folder).await.map_err(Problem::internal)?;
     Ok(Page::new(dev_mailbox::list_page(AT, &mails)).with_policy(dev_mailbox::POLICY))
 }
 
-async fn mail(State(folder): State<Arc<PathBuf>>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn mail(State(folder): State<Arc<PathBuf>>, call: Call, Path(name): Path<String>) -> Result<Response, Problem> {
+    is_near(&call)?;
     let parse = |id: &str| MessageId::parse(id).map_err(|_| Problem::not_found());
     if let Some(id) = name.strip_suffix(".eml") {
         let raw = dev_mailbox::raw(&folder, parse(id)?).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
