@@ -9,10 +9,15 @@
 //! 3. **Ordered**: on SQLite units run one after the other, in the order of their commit. On PostgreSQL they run READ
 //!    COMMITTED; units that [`Tx::lock`] the same parent run one after the other.
 //! 4. **Unknown is not failed**: when the answer to a commit is lost, every waiter hears `OutcomeUnknown`, and on SQLite the
-//!    process ends, because only a fresh start can find out what the disk holds.
+//!    process ends, because only a fresh start can find out what the disk holds. It is never run again by itself.
 //! 5. **Once**: hooks given to [`Tx::after_commit`] run once, after the commit, and never without it. A unit may run several
 //!    times on PostgreSQL (40001, 40P01), of which one is kept.
 //! 6. **Apart**: reads ([`Store::read`]) see only what is committed, and never queue behind a unit.
+//! 7. **Bounded**: a unit, a statement, a read, the queue and SQLite's log each have a limit ([`Limits`]); a write of SQLite is
+//!    ended between two statements and never within one.
+//!
+//! After a power cut every answered unit is there. On SQLite that is tested sector by sector (`testing::power_cut`); on
+//! PostgreSQL it is its own promise (`fsync`, `synchronous_commit`), and the tests here kill its server under load.
 //!
 //! Deliberately knows no business word and no HTTP.
 

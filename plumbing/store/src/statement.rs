@@ -5,6 +5,10 @@ use std::sync::OnceLock;
 use crate::Engine;
 
 /// One statement. Its text uses `$1`-numbered parameters on both engines.
+///
+/// What both engines take and understand differently: `like` ignores the case of ASCII letters on SQLite and not on
+/// PostgreSQL, so write `lower(name) like lower($1)`, which lowers ASCII letters only on both; `sum()` needs
+/// `cast(sum(x) as bigint)`; `insert or replace` and `truncate` pass by triggers on rows, so neither is used.
 pub struct Sql {
     sqlite: &'static str,
     postgres: &'static str,

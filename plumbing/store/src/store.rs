@@ -34,6 +34,8 @@ pub struct Limits {
     pub read_time_max: Duration,
     /// How long a unit may take on SQLite, and each of its statements on PostgreSQL.
     pub unit_time_max: Duration,
+    /// A group of units on SQLite is committed at the latest when they have run for this long.
+    pub group_time_max: Duration,
     /// The size of SQLite's log, in bytes, from which it is moved into the database beside the units.
     pub wal_checkpoint_bytes: u64,
     /// The size of SQLite's log, in bytes, from which units wait until it was moved.
@@ -45,6 +47,7 @@ impl Default for Limits {
         Self {
             read_time_max: Duration::from_secs(5),
             unit_time_max: Duration::from_secs(15),
+            group_time_max: Duration::from_millis(20),
             wal_checkpoint_bytes: 4 << 20,
             wal_brake_bytes: 64 << 20,
         }

@@ -52,6 +52,8 @@ pub async fn fresh_place() -> TestPlace {
     let mut config = Config::new(&folder, None);
     config.clock = Clock::stopped(Timestamp::parse("2026-01-31T09:30:00Z").expect("it is a time"));
     config.entropy = Entropy::seeded(7);
+    // A busy machine must not split what a test wants in one group.
+    config.limits.group_time_max = Duration::from_secs(5);
     config.on_fatal = std::sync::Arc::new(|reason| eprintln!("the store has stopped: {reason}"));
     let database = std::env::var("TESSERA_TEST_DATABASE").ok().filter(|url| !url.is_empty()).map(|server| (server, name));
     if let Some((server, name)) = &database {

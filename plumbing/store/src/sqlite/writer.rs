@@ -17,8 +17,6 @@ use crate::tx::{On, Tx, Unit, run_hooks};
 
 /// At most this many units share one commit.
 const GROUP_MAX: usize = 512;
-/// A group is committed at the latest when its units have run for this long.
-const GROUP_TIME_MAX: Duration = Duration::from_millis(20);
 
 /// A unit of work that waits for its turn.
 pub(super) trait Waiting: Send {
@@ -210,7 +208,7 @@ fn run_units(
         if !is_alone {
             statement(tx, "release unit")?;
         }
-        if started.elapsed() > GROUP_TIME_MAX {
+        if started.elapsed() > shared.limits.group_time_max {
             break;
         }
     }

@@ -64,7 +64,11 @@ async fn a_trigger_that_rolls_back_fails_its_whole_group_and_nothing_commits_by_
     assert!(is_refused(&answers[0]) && is_refused(&answers[1]), "{answers:?}");
     assert!(answers[2].is_ok(), "whoever has not run yet gets another turn: {answers:?}");
     assert_eq!(ids(&store).await, ["b"]);
+    // The same for a unit that has the transaction to itself.
+    let alone = insert(&store, "bomb").await;
+    assert!(is_refused(&alone), "{alone:?}");
     insert(&store, "c").await.unwrap();
+    assert_eq!(ids(&store).await, ["b", "c"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
