@@ -38,6 +38,8 @@ pub struct Limits {
     pub group_time_max: Duration,
     /// The size of SQLite's log, in bytes, from which it is moved into the database beside the units.
     pub wal_checkpoint_bytes: u64,
+    /// How often SQLite's log is looked at.
+    pub wal_look_every: Duration,
     /// The size of SQLite's log, in bytes, from which units wait until it was moved.
     pub wal_brake_bytes: u64,
 }
@@ -49,6 +51,7 @@ impl Default for Limits {
             unit_time_max: Duration::from_secs(15),
             group_time_max: Duration::from_millis(20),
             wal_checkpoint_bytes: 4 << 20,
+            wal_look_every: Duration::from_millis(200),
             wal_brake_bytes: 64 << 20,
         }
     }

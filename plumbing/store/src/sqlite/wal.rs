@@ -16,8 +16,6 @@ use crate::StoreError;
 pub(super) const FRAME_HEADER_BYTES: u64 = 24;
 /// How long the writer waits, once the log has reached the brake, for reads that began before; later ones do not need the log.
 const BRAKE_TIMEOUT: Duration = Duration::from_millis(50);
-/// How often the checkpointing thread looks at the log.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The log of the database at `path`.
 pub(super) fn path(path: &Path) -> PathBuf {
@@ -112,7 +110,7 @@ pub(super) fn checkpoint_loop(connection: &Connection, shared: &Shared) {
         is_warned = is_large;
         queues = lock(&shared.queues);
         if queues.closed.is_none() {
-            queues = shared.closing.wait_timeout(queues, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            queues = shared.closing.wait_timeout(queues, shared.limits.wal_look_every).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kernel::{Caller, Entropy};
 
@@ -224,6 +225,8 @@ pub struct PowerCut {
     pub cuts: usize,
     /// Operations of the disk that were recorded, and between which it was cut.
     pub operations: usize,
+    /// Syncs of the database among them, which end a checkpoint each.
+    pub checkpoints: usize,
     /// Units that were answered, all in all, and had to be there wherever the cut came after the answer.
     pub acknowledged: usize,
     /// Answered units that were not there: must be 0.
@@ -244,8 +247,13 @@ pub async fn power_cut(cuts: usize, seed: u64) -> PowerCut {
     config.key_file = Some(root.join("secret.key"));
     config.on_fatal = Arc::new(|reason| eprintln!("the store has stopped: {reason}"));
     config.vfs = Some(disk.name());
-    // Small, so that the log starts over many times.
-    config.limits = Limits { wal_checkpoint_bytes: 128 << 10, wal_brake_bytes: 512 << 10, ..Limits::default() };
+    // Small, so that the log is emptied beside the units and starts over many times.
+    config.limits = Limits {
+        wal_checkpoint_bytes: 64 << 10,
+        wal_look_every: Duration::from_millis(2),
+        wal_brake_bytes: 256 << 10,
+        ..Limits::default()
+    };
 
     let answered = Arc::new(Mutex::new(Vec::new()));
     for phase in 0..2 {
@@ -255,7 +263,13 @@ pub async fn power_cut(cuts: usize, seed: u64) -> PowerCut {
     }
     let (files, operations) = disk.take();
     let answered = std::mem::take(&mut *answered.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut found = PowerCut { cuts: 0, operations: operations.len(), acknowledged: answered.len(), lost: 0, halves: 0, damaged: 0 };
+    let of_database = |operation: &&Operation| match operation {
+        Operation::Sync { file, .. } => files[*file].extension().is_some_and(|end| end == "db"),
+        _ => false,
+    };
+    let checkpoints = operations.iter().filter(of_database).count();
+    let mut found =
+        PowerCut { checkpoints, cuts: 0, operations: operations.len(), acknowledged: answered.len(), lost: 0, halves: 0, damaged: 0 };
 
     // Half of the places right after an answer, which is where a commit that was not synced would show.
     let mut places: Vec<usize> = (0..cuts)

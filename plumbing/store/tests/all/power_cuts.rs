@@ -7,9 +7,9 @@ use store::testing::power_cut::{PowerCut, Replay, Survives, power_cut, put_down}
 async fn every_answered_unit_is_there_after_a_power_cut_and_no_half_of_any() {
     let found = power_cut(300, 7).await;
     println!("{found:?}");
-    let PowerCut { cuts, acknowledged, lost, halves, damaged, .. } = found;
+    let PowerCut { cuts, checkpoints, acknowledged, lost, halves, damaged, .. } = found;
     assert_eq!((cuts, lost, halves, damaged), (300, 0, 0, 0));
-    assert!(acknowledged > 500);
+    assert!(acknowledged > 500 && checkpoints > 10);
 }
 
 /// Inserts rows one by one with a raw connection, and answers how many a power cut right after the last leaves.
