@@ -98,7 +98,7 @@ async fn admin(server: &str, command: &str) {
 async fn template(server: &str) -> &'static str {
     static NAME: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
     NAME.get_or_init(|| async {
-        let all: String = crate::migrations().map(|migration| migration.checksum()).collect();
+        let all: String = crate::migrations().flat_map(|migration| migration.statements(Engine::Postgres)).collect();
         let name = format!("tessera_template_{}", &crate::Migration { name: "", text: all.leak() }.checksum()[..16]);
         let (client, task) = connect(server).await;
         // The number is arbitrary: test processes that start at once make it once.

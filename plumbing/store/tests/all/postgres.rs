@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use store::testing::{TestStore, store_with};
-use store::{Config, Engine, Reads, Sql, Store, StoreError, params};
+use store::{Config, Engine, Reads, Sql, Store, StoreError, migrations, params};
 
 use crate::probe::{INSERT, NUMBER, SYSTEM, ids, insert, is_refused, is_unknown};
 use crate::proxy::{Cut, Proxy};
@@ -299,4 +299,34 @@ async fn none_is_open(store: &Store) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("a transaction stays open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_nodes_that_start_at_once_on_an_empty_database_one_migrates_it() {
+    let Some(store) = on_postgres(|_| {}).await else { return };
+    let url = store.config().database_url.unwrap();
+    let name = format!("{}_empty", url.split('?').next().unwrap().rsplit('/').next().unwrap());
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let task = tokio::spawn(connection);
+    client.batch_execute(&format!("create database {name}")).await.unwrap();
+    let nodes = (0..4).map(|node| {
+        let mut config = store.config();
+        config.folder = store.folder().join(format!("node {node}"));
+        config.key_file = Some(store.folder().join("secret.key"));
+        config.database_url = Some(url.replace(name.trim_end_matches("_empty"), &name));
+        Store::open(config)
+    });
+    let nodes: Vec<Store> = futures_util::future::join_all(nodes).await.into_iter().map(Result::unwrap).collect();
+    let mut ran: Vec<usize> = nodes.iter().map(Store::migrations_run).collect();
+    ran.sort_unstable();
+    assert_eq!(ran, [0, 0, 0, migrations().len()]);
+    for (number, node) in nodes.iter().enumerate() {
+        insert(node, &format!("{number}")).await.unwrap();
+    }
+    assert_eq!(ids(&nodes[0]).await.len(), 4);
+    for node in nodes {
+        node.close().await;
+    }
+    client.batch_execute(&format!("drop database {name} with (force)")).await.unwrap();
+    task.abort();
 }
