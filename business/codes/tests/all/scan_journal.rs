@@ -103,6 +103,8 @@ fn a_file_that_a_power_cut_left_short_is_read_as_far_as_it_goes() {
     drop({
         let journal = open(folder.path(), 100);
         append(&journal, 0..150);
+        // The segment after the one in use is made ready in the background.
+        wait(|| folder.path().join("00000003.scans").exists());
         journal
     });
     let first = OpenOptions::new().write(true).open(folder.path().join("00000001.scans")).unwrap();
