@@ -1,4 +1,4 @@
-//! Values: the five kinds that cross the border to a database, whichever it is.
+//! Values: the kinds that cross the border to a database, whichever it is.
 
 use std::borrow::Cow;
 
@@ -17,6 +17,8 @@ pub enum P<'a> {
     Bool(bool),
     /// `bytea`.
     Bytes(Cow<'a, [u8]>),
+    /// Several of one kind, for `= any($1)` on PostgreSQL and `in (select value from rarray($1))` on SQLite.
+    List(Vec<P<'a>>),
 }
 
 impl P<'_> {
@@ -28,6 +30,7 @@ impl P<'_> {
             P::Int(int) => P::Int(int),
             P::Bool(bool) => P::Bool(bool),
             P::Bytes(bytes) => P::Bytes(Cow::Owned(bytes.into_owned())),
+            P::List(values) => P::List(values.into_iter().map(P::into_owned).collect()),
         }
     }
 }

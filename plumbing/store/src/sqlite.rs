@@ -53,6 +53,7 @@ pub(crate) fn connect(path: &Path, read_only: bool, vfs: Option<&str>) -> Result
     let set = connection.busy_timeout(BUSY_TIMEOUT).and_then(|()| connection.execute_batch(settings));
     set.map_err(|error| broken(path, error))?;
     connection.pragma_update(None, "cache_size", if read_only { -4_096 } else { -16_384 }).map_err(|error| broken(path, error))?;
+    rusqlite::vtab::array::load_module(&connection).map_err(|error| broken(path, error))?;
     connection.set_prepared_statement_cache_capacity(512);
     // A statement is planned once, not anew with every pattern that is bound to its `like`: planning costs more than most reads.
     let planned_once = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use kernel::{Caller, Clock, Entropy, Id, RawId, Timestamp};
 
-use crate::value::{Bound, RowOf, check};
+use crate::value::{Bound, RowOf, Several, check};
 use crate::{Engine, P, Row, Sql, StoreError};
 
 /// The future of a unit of work, as its closure returns it: `Box::pin(async move { … })`.
@@ -59,6 +59,7 @@ pub trait Reads: Send {
 
 static HORIZON: Sql = Sql::per_engine("select 9223372036854775807", "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint");
 static DATABASE_NOW: Sql = Sql::per_engine("select 0", "select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
+static SHARED_ADVISORY_LOCK: Sql = Sql::new("select pg_advisory_xact_lock_shared($1)");
 static ADVISORY_LOCK: Sql = Sql::new("select pg_advisory_xact_lock($1)");
 
 /// One unit of work. Verbs take `&mut Tx` and can neither begin nor commit; what the closure that got it returns decides.
@@ -157,6 +158,40 @@ impl Tx {
             On::Postgres(client) => pg::execute_many(client, sql, rows).await,
         };
         self.end(done)
+    }
+
+    /// Runs one statement for many rows at once and says how many rows changed in all. For SQLite the text is that of one row
+    /// (`values ($1, $2)`); for PostgreSQL it takes each column as an array (`select * from unnest($1::bytea[], $2::text[])`).
+    /// All rows have the same number of values, and a column's are of one kind or null.
+    pub async fn execute_columns(&mut self, sql: &'static Sql, rows: &[Vec<P<'_>>]) -> Result<u64, StoreError> {
+        let Some(width) = rows.first().map(Vec::len) else { return Ok(0) };
+        if self.engine() == Engine::Sqlite {
+            return self.execute_many(sql, rows).await;
+        }
+        self.begin(&[])?;
+        rows.iter().try_for_each(|row| check(row))?;
+        let columns: Vec<_> = (0..width).map(|column| Several(rows.iter().filter_map(|row| row.get(column)).collect())).collect();
+        let done = match &self.on {
+            On::Sqlite(_) => Ok(0),
+            On::Postgres(client) => pg::execute_columns(client, sql, &columns).await,
+        };
+        self.end(done)
+    }
+
+    /// Whoever holds a parent in common with others keeps out only those who [`Tx::lock`] it.
+    pub async fn lock_shared(&mut self, kind: &'static str, key: &str) -> Result<(), StoreError> {
+        if self.engine() == Engine::Postgres {
+            let number = lock_number(kind, key);
+            self.row(&SHARED_ADVISORY_LOCK, &[P::Int(number)], |_| Ok(())).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives this run of the unit up because another transaction got there first, as only a guarded insert or update could
+    /// tell: on PostgreSQL the store runs the unit again. Return the error from the closure.
+    pub fn overtaken(&mut self) -> StoreError {
+        (self.poisoned, self.collided) = (true, true);
+        StoreError::Busy
     }
 
     /// Makes units that name the same parent run one after the other until they commit; take several in the order of their
@@ -318,7 +353,7 @@ pub(crate) fn sqlite_rows<T>(
 
 /// What a PostgreSQL connection is asked, inside and outside of units.
 pub(crate) mod pg {
-    use super::{Bound, Engine, Failure, Map, P, Row, RowOf, Sql};
+    use super::{Bound, Engine, Failure, Map, P, Row, RowOf, Several, Sql};
     use deadpool_postgres::ClientWrapper;
     use futures_util::TryStreamExt;
     use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -338,6 +373,11 @@ pub(crate) mod pg {
             }
         }
         Ok(changed)
+    }
+
+    pub(crate) async fn execute_columns(client: &ClientWrapper, sql: &'static Sql, columns: &[Several<'_>]) -> Result<u64, Failure> {
+        let statement = client.prepare_cached(sql.text(Engine::Postgres)).await?;
+        Ok(client.execute_raw(&statement, columns).await?)
     }
 
     pub(crate) async fn rows<T>(client: &ClientWrapper, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, Failure> {

@@ -114,6 +114,11 @@ impl rusqlite::ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
         use rusqlite::types::{ToSqlOutput, ValueRef};
         Ok(ToSqlOutput::Borrowed(match self.0 {
+            P::List(values) => {
+                // What `rarray` takes, as rusqlite's own `Array` binds it.
+                let list: rusqlite::vtab::array::Array = values.iter().map(list_value).collect::<Vec<_>>().into();
+                return Ok(ToSqlOutput::from_rc(list, c"rarray"));
+            }
             P::Null => ValueRef::Null,
             P::Text(text) => ValueRef::Text(text.as_bytes()),
             P::Int(int) => ValueRef::Integer(*int),
@@ -137,7 +142,57 @@ impl tokio_postgres::types::ToSql for Bound<'_> {
             P::Int(int) if *ty == Type::INT8 => int.to_sql(ty, out),
             P::Bool(bool) if *ty == Type::BOOL => bool.to_sql(ty, out),
             P::Bytes(bytes) if *ty == Type::BYTEA => bytes.as_ref().to_sql(ty, out),
+            P::List(values) => Several(values.iter().collect()).to_sql(ty, out),
             other => Err(format!("a parameter {} does not fit the type {ty}", kind(other)).into()),
+        }
+    }
+
+    fn accepts(_: &tokio_postgres::types::Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+/// A value inside of a list for SQLite.
+fn list_value(value: &P<'_>) -> rusqlite::types::Value {
+    use rusqlite::types::Value;
+    match value {
+        P::Null | P::List(_) => Value::Null,
+        P::Text(text) => Value::Text(text.as_ref().to_owned()),
+        P::Int(int) => Value::Integer(*int),
+        P::Bool(bool) => Value::Integer(i64::from(*bool)),
+        P::Bytes(bytes) => Value::Blob(bytes.as_ref().to_owned()),
+    }
+}
+
+/// Values of one kind, nulls among them, as an array for PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Several<'a>(pub(crate) Vec<&'a P<'a>>);
+
+impl Several<'_> {
+    fn each<'s, T>(&'s self, read: impl Fn(&'s P<'s>) -> Option<T>) -> Result<Vec<Option<T>>, String> {
+        let one = |value: &&'s P<'s>| match value {
+            P::Null => Ok(None),
+            value => read(value).map(Some).ok_or_else(|| format!("a list of mixed kinds: {} in it", kind(value))),
+        };
+        self.0.iter().map(one).collect()
+    }
+}
+
+impl tokio_postgres::types::ToSql for Several<'_> {
+    fn to_sql(
+        &self,
+        ty: &tokio_postgres::types::Type,
+        out: &mut tokio_postgres::types::private::BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        use tokio_postgres::types::Type;
+        match *ty {
+            Type::BYTEA_ARRAY => self.each(|p| if let P::Bytes(bytes) = p { Some(bytes.as_ref()) } else { None })?.to_sql(ty, out),
+            Type::TEXT_ARRAY => self.each(|p| if let P::Text(text) = p { Some(text.as_ref()) } else { None })?.to_sql(ty, out),
+            Type::INT8_ARRAY => self.each(|p| if let P::Int(int) = p { Some(*int) } else { None })?.to_sql(ty, out),
+            Type::BOOL_ARRAY => self.each(|p| if let P::Bool(bool) = p { Some(*bool) } else { None })?.to_sql(ty, out),
+            _ => Err(format!("a list does not fit the type {ty}").into()),
         }
     }
 
@@ -155,11 +210,18 @@ fn kind(value: &P<'_>) -> &'static str {
         P::Int(_) => "bigint",
         P::Bool(_) => "boolean",
         P::Bytes(_) => "bytea",
+        P::List(_) => "list",
     }
 }
 
 /// Refuses what only one engine would accept, so that both answer alike.
 pub(crate) fn check(params: &[P<'_>]) -> Result<(), StoreError> {
-    let nul = params.iter().any(|p| matches!(p, P::Text(text) if text.as_bytes().contains(&0)));
-    if nul { Err(StoreError::NulInText) } else { Ok(()) }
+    fn has_nul(p: &P<'_>) -> bool {
+        match p {
+            P::Text(text) => text.as_bytes().contains(&0),
+            P::List(values) => values.iter().any(has_nul),
+            _ => false,
+        }
+    }
+    if params.iter().any(has_nul) { Err(StoreError::NulInText) } else { Ok(()) }
 }

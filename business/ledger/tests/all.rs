@@ -1,0 +1,8 @@
+//! The ledger on a real database.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "all/posting.rs"]
+mod posting;
+#[path = "all/world.rs"]
+mod world;
