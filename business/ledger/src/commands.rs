@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernel::WorkspaceId;
+use kernel::{Id, WorkspaceId};
 use serde_json::json;
 use store::{P, Reads, Tx};
 
@@ -31,13 +31,9 @@ pub async fn post_batch(tx: &mut Tx, workspace: WorkspaceId, batch: Vec<NewTrans
 }
 
 /// Posts transfers that stand or fall together, as one entry; the first refusal is the error, and the caller may go on.
-pub async fn post(
-    tx: &mut Tx,
-    workspace: WorkspaceId,
-    source: &str,
-    mut transfers: Vec<NewTransfer>,
-) -> Result<Vec<Judged>, LedgerError> {
-    let entry = (transfers.len() > 1).then(|| tx.new_id::<EntryId>());
+/// An entry without an identifier of its own takes that of its first transfer, so that a repetition is the same entry.
+pub async fn post(tx: &mut Tx, workspace: WorkspaceId, source: &str, mut transfers: Vec<NewTransfer>) -> Result<Vec<Judged>, LedgerError> {
+    let entry = transfers.first().filter(|_| transfers.len() > 1).map(|first| EntryId::from_raw(first.id.raw()));
     let last = transfers.len().saturating_sub(1);
     for (index, transfer) in transfers.iter_mut().enumerate() {
         transfer.linked = index < last;
@@ -45,8 +41,9 @@ pub async fn post(
         transfer.entry = transfer.entry.or(entry);
     }
     let rows = post_batch(tx, workspace, transfers).await?;
-    let refused = |row: &&(usize, &Judged)| !row.1.outcome.stands() && row.1.outcome != Outcome::LinkedEventFailed;
-    match rows.iter().enumerate().find(|row| refused(&row)) {
+    let refused = || rows.iter().enumerate().filter(|(_, row)| !row.outcome.stands());
+    // The reason stands at one row; at none where some of the identifiers stood before and the others did not.
+    match refused().find(|(_, row)| row.outcome != Outcome::LinkedEventFailed).or_else(|| refused().next()) {
         Some((index, row)) => Err(LedgerError::Refused { index, outcome: row.outcome }),
         None => Ok(rows),
     }
@@ -161,8 +158,7 @@ pub struct Owner {
 pub async fn wallet(tx: &mut Tx, workspace: WorkspaceId, owner: &Owner, unit: Unit, name: String) -> Result<Account, LedgerError> {
     let code = AccountCode::parse(&format!("wallet.{}.{}.{}", owner.kind, owner.id, unit.as_str().to_ascii_lowercase()))
         .map_err(|error| LedgerError::field("owner", error))?;
-    let new =
-        NewAccount { code, name, kind: AccountKind::Liability, unit, limits: Limits::DebitsWithinCredits, metadata: None };
+    let new = NewAccount { code, name, kind: AccountKind::Liability, unit, limits: Limits::DebitsWithinCredits, metadata: None };
     ensure(tx, workspace, new).await
 }
 
@@ -179,7 +175,8 @@ async fn insert(tx: &mut Tx, workspace: WorkspaceId, new: &NewAccount) -> Result
     if new.limits != Limits::None {
         tx.execute(&sql::INSERT_GUARDED, &[own, raw_id]).await?;
     }
-    outbox::audit(tx, workspace, "ledger.account_opened", &id.to_string(), &json!({ "code": code, "kind": kind, "limits": limits })).await?;
+    outbox::audit(tx, workspace, "ledger.account_opened", &id.to_string(), &json!({ "code": code, "kind": kind, "limits": limits }))
+        .await?;
     Ok(Some(Account {
         id,
         code: new.code.clone(),

@@ -110,9 +110,8 @@ pub async fn settle(store: &Store) -> Result<(), LedgerError> {
         if store.engine() == Engine::Sqlite || cursor.xid < newest_xid {
             return Ok(());
         }
-        let logged = reads
-            .rows(&keep::FOREIGN_EVERYWHERE, store::params![cursor.xid, cursor.seq, cursor.first_seq, STEP_MAX], keep::logged)
-            .await?;
+        let logged =
+            reads.rows(&keep::FOREIGN_EVERYWHERE, store::params![cursor.xid, cursor.seq, cursor.first_seq, STEP_MAX], keep::logged).await?;
         if logged.is_empty() {
             store
                 .write(&CALLER, cursor, |tx, cursor| {
@@ -136,9 +135,8 @@ pub(crate) async fn cursor(reads: &mut impl Reads) -> Result<(Cursor, i64), Ledg
 async fn step(store: &Store) -> Result<usize, LedgerError> {
     let mut reads = store.read();
     let (cursor, _) = cursor(&mut reads).await?;
-    let logged = reads
-        .rows(&keep::UNBOOKED_EVERYWHERE, store::params![cursor.xid, cursor.seq, cursor.first_seq, STEP_MAX], keep::logged)
-        .await?;
+    let logged =
+        reads.rows(&keep::UNBOOKED_EVERYWHERE, store::params![cursor.xid, cursor.seq, cursor.first_seq, STEP_MAX], keep::logged).await?;
     if logged.is_empty() {
         return Ok(0);
     }
@@ -247,8 +245,7 @@ impl Pages {
             let [a, b, c, d] = sql::totals_p(&totals);
             self.balances.push(vec![own.clone(), sql::raw_p(account), P::Int(position), P::Int(at.as_micros()), a, b, c, d]);
         }
-        let place =
-            Place { number: before.number + 1, first_position: before.last_position + 1, last_position: position, booked_at };
+        let place = Place { number: before.number + 1, first_position: before.last_position + 1, last_position: position, booked_at };
         let hash = seal::block(workspace, &place, &before.hash, &leaves);
         self.blocks.push(vec![
             own,

@@ -1,6 +1,6 @@
 //! Posting: what stands afterwards.
 
-use ledger::{Action, Ask, AccountKind, Limits, NewTransfer, Outcome};
+use ledger::{AccountKind, Action, Ask, Limits, NewTransfer, Outcome};
 
 use crate::world::{World, trf, unit};
 
@@ -27,7 +27,9 @@ async fn a_transfer_stands_on_both_accounts_before_and_after_it_is_booked() {
     assert_eq!(world.codes(vec![NewTransfer::exactly(trf(1), cash, wallet, unit("EUR"), 501)]).await, [Outcome::ExistsWithDifferentAmount]);
     assert_eq!(world.codes(vec![NewTransfer::exactly(trf(2), wallet, cash, unit("EUR"), 501)]).await, [Outcome::ExceedsCredits]);
     let hold = Action::Hold { debit: wallet, credit: cash, unit: unit("EUR"), ask: Ask::UpToDebitLimit(9_999), expires_at: None };
-    let rows = world.post(vec![NewTransfer::new(trf(3), hold), NewTransfer::new(trf(4), Action::PostPending { pending: trf(3), amount: Some(200) })]).await;
+    let rows = world
+        .post(vec![NewTransfer::new(trf(3), hold), NewTransfer::new(trf(4), Action::PostPending { pending: trf(3), amount: Some(200) })])
+        .await;
     assert_eq!(rows.iter().map(|row| (row.outcome, row.amount)).collect::<Vec<_>>(), [(Outcome::Created, 500), (Outcome::Created, 200)]);
     for _ in 0..2 {
         let totals = world.totals(wallet).await;
