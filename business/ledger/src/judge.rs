@@ -2,7 +2,7 @@
 //!
 //! The checks run in the order of [`Outcome`]'s table in `docs/ledger.md`; the first that fails gives the code.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kernel::Timestamp;
 
@@ -55,16 +55,17 @@ pub struct Judgement {
 
 /// Judges `batch` at the instant `now` on behalf of `actor`; `scene` is left as it will be once the batch is recorded.
 pub fn judge(scene: &mut Scene, batch: Vec<NewTransfer>, now: Timestamp, actor: &str) -> Judgement {
-    let mut bench = Bench { scene, now, actor, judgement: Judgement::default(), undo: Vec::new() };
+    let mut bench = Bench { scene, now, actor, judgement: Judgement::default(), undo: Vec::new(), fresh: HashSet::new() };
     bench.judgement.rows.reserve(batch.len());
     bench.judgement.created.reserve(batch.len());
     let mut chain: Option<Chain> = None;
     let count = batch.len();
     for (index, new) in batch.into_iter().enumerate() {
-        let is_linked = new.linked;
+        let (is_linked, id) = (new.linked, new.id);
         if is_linked && chain.is_none() {
-            chain = Some(Chain { first: index, created: bench.judgement.created.len(), is_broken: false });
+            chain = Some(Chain { first: index, created: bench.judgement.created.len(), again: Vec::new(), is_broken: false });
             bench.undo.clear();
+            bench.fresh.clear();
         }
         let is_open = is_linked && index + 1 == count;
         let judged = match &chain {
@@ -75,6 +76,13 @@ pub fn judge(scene: &mut Scene, batch: Vec<NewTransfer>, now: Timestamp, actor: 
         let judged = judged.unwrap_or_else(|outcome| Judged { outcome, amount: 0 });
         bench.judgement.rows.push(judged);
         if let Some(open) = &mut chain {
+            match judged.outcome {
+                Outcome::Created => {
+                    bench.fresh.insert(id);
+                }
+                Outcome::Exists if bench.fresh.contains(&id) => open.again.push(index),
+                _ => {}
+            }
             if !judged.outcome.stands() && !open.is_broken {
                 open.is_broken = true;
                 bench.take_back(open);
@@ -97,6 +105,8 @@ struct Chain {
     first: usize,
     /// How many were to be recorded before it.
     created: usize,
+    /// Rows that exist because the chain itself created them: they fall with it, and do not make it one that stood before.
+    again: Vec<usize>,
     is_broken: bool,
 }
 
@@ -107,14 +117,20 @@ struct Bench<'a> {
     judgement: Judgement,
     /// Totals as they were before a chain changed them, the oldest first.
     undo: Vec<(AccountId, Totals)>,
+    /// What the chain created so far.
+    fresh: HashSet<TransferId>,
 }
 
 impl Bench<'_> {
     /// A chain of which a part stood before and a part is new was not asked for as a whole before: the new part falls.
     fn close(&mut self, chain: &mut Chain) {
+        if chain.is_broken {
+            return;
+        }
         let rows = &self.judgement.rows[chain.first..];
-        let is_mixed = rows.iter().any(|row| row.outcome == Outcome::Exists) && rows.iter().any(|row| row.outcome == Outcome::Created);
-        if is_mixed && !chain.is_broken {
+        let stood = rows.iter().filter(|row| row.outcome == Outcome::Exists).count() - chain.again.len();
+        let is_mixed = stood > 0 && rows.iter().any(|row| row.outcome == Outcome::Created);
+        if is_mixed {
             self.take_back(chain);
         }
     }
@@ -129,8 +145,8 @@ impl Bench<'_> {
         for (account, totals) in self.undo.drain(..).rev() {
             self.scene.guarded.insert(account, totals);
         }
-        for row in &mut self.judgement.rows[chain.first..] {
-            if row.outcome == Outcome::Created {
+        for (index, row) in self.judgement.rows.iter_mut().enumerate().skip(chain.first) {
+            if row.outcome == Outcome::Created || chain.again.contains(&index) {
                 *row = Judged { outcome: Outcome::LinkedEventFailed, amount: 0 };
             }
         }
@@ -138,14 +154,11 @@ impl Bench<'_> {
 
     fn one(&mut self, new: NewTransfer) -> Result<Judged, Outcome> {
         if let Some(known) = self.scene.transfers.get(&new.id) {
-            return same(known, &new).map(|()| Judged { outcome: Outcome::Exists, amount: known.amount.max(known.released) });
+            return same(known, &new).map(|()| Judged { outcome: Outcome::Exists, amount: effect(known) });
         }
         let transfer = match &new.action {
             Action::Post { debit, credit, unit, ask } => self.moved(&new, TransferKind::Transfer, *debit, *credit, unit, *ask, None)?,
             Action::Hold { debit, credit, unit, ask, expires_at } => {
-                if expires_at.is_some_and(|end| end <= self.now) {
-                    return Err(Outcome::ExpiryInThePast);
-                }
                 self.moved(&new, TransferKind::Pending, *debit, *credit, unit, *ask, *expires_at)?
             }
             Action::PostPending { pending, amount } => self.resolved(&new, TransferKind::Post, *pending, *amount)?,
@@ -164,7 +177,7 @@ impl Bench<'_> {
         if let Some(pending) = transfer.pending {
             self.scene.resolved.insert(pending, transfer.kind);
         }
-        let amount = if transfer.amount == 0 { transfer.released } else { transfer.amount };
+        let amount = effect(&transfer);
         self.scene.transfers.insert(transfer.id, transfer.clone());
         self.judgement.created.push(transfer);
         Ok(Judged { outcome: Outcome::Created, amount })
@@ -184,6 +197,9 @@ impl Bench<'_> {
         check_amount(ask.amount())?;
         if debit == credit {
             return Err(Outcome::AccountsMustDiffer);
+        }
+        if expires_at.is_some_and(|end| end <= self.now) {
+            return Err(Outcome::ExpiryInThePast);
         }
         let from = self.scene.accounts.get(&debit).ok_or(Outcome::DebitAccountNotFound)?;
         let to = self.scene.accounts.get(&credit).ok_or(Outcome::CreditAccountNotFound)?;
@@ -279,6 +295,11 @@ impl Bench<'_> {
             actor: self.actor.to_owned(),
         })
     }
+}
+
+/// What a recorded transfer moved or made pending, or released where that was all it did.
+const fn effect(transfer: &Transfer) -> i64 {
+    if transfer.amount == 0 { transfer.released } else { transfer.amount }
 }
 
 fn check_amount(amount: i64) -> Result<(), Outcome> {
