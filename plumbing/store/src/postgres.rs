@@ -190,6 +190,11 @@ impl Postgres {
         Ok(client)
     }
 
+    /// A connection that no other read shares.
+    pub(crate) async fn connection(&self) -> Result<Object, StoreError> {
+        self.pool.get().await.map_err(pool_error)
+    }
+
     pub(crate) fn close(&self) {
         self.pool.close();
         self.reader_pool.close();

@@ -147,6 +147,23 @@ impl Sqlite {
         Ok(Self { shared, threads: Mutex::new(threads), readers, _lock: setup.lock })
     }
 
+    /// Readers alone, beside whichever process writes: no thread is started, no unit is taken.
+    pub(crate) fn read_only(setup: SqliteSetup, reason: &str) -> Self {
+        let queues = Queues { closed: Some(reason.to_owned()), ..Queues::default() };
+        let shared = Arc::new(Shared {
+            queues: Mutex::new(queues),
+            wake: Condvar::new(),
+            closing: Condvar::new(),
+            wal: wal::path(&setup.path),
+            wal_bytes: AtomicU64::new(0),
+            limits: setup.limits,
+            on_fatal: setup.on_fatal,
+            fatal: OnceLock::new(),
+        });
+        let readers = Readers::new(setup.path, setup.vfs, shared.clone());
+        Self { shared, threads: Mutex::default(), readers, _lock: None }
+    }
+
     pub(crate) async fn write<I, T, E, F>(&self, caller: &Caller, input: I, unit: F, bulk: bool) -> Result<T, E>
     where
         F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, E> + Send + 'static,

@@ -10,7 +10,7 @@ use crate::postgres::Postgres;
 use crate::sqlite::{self, Sqlite, SqliteSetup};
 use crate::tx::{Map, Reads, Tx, Unit, pg, sqlite_row, sqlite_rows};
 use crate::value::check;
-use crate::{P, Sql, StoreError, Vault, migrate};
+use crate::{P, Snapshot, Sql, StoreError, Vault, migrate};
 
 /// Which database answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub enum Engine {
 
 /// What happens when a commit has failed and nobody knows what the disk holds: by default the process ends.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What a unit is told by a store that was opened for reading.
+const READ_ONLY: &str = "it was opened for reading only";
 
 static KEEP_KEY_CHECK: Sql = Sql::new("insert into store_vault (id, sealed) values ($1, $2) on conflict (id) do nothing");
 static KEY_CHECK: Sql = Sql::new("select sealed from store_vault where id = $1");
@@ -117,6 +120,7 @@ struct Inner {
     entropy: Entropy,
     vault: Vault,
     migrations_run: usize,
+    is_read_only: bool,
 }
 
 enum OnEngine {
@@ -210,10 +214,51 @@ impl Store {
         };
         let key_file = config.key_file.clone().unwrap_or_else(|| config.folder.join("secret.key"));
         let vault = Vault::in_file(&key_file, config.entropy.clone())?;
-        let store = Self(Arc::new(Inner { on, clock: config.clock, entropy: config.entropy, vault, migrations_run }));
+        let (clock, entropy) = (config.clock, config.entropy);
+        let store = Self(Arc::new(Inner { on, clock, entropy, vault, migrations_run, is_read_only: false }));
         store.check_key(&key_file).await?;
         sync_folder(&config.folder)?;
         Ok(store)
+    }
+
+    /// Opens the database for reading alone, beside whichever process runs on it, or a replica of it: it takes no lock, runs no
+    /// migration, makes no file and refuses every unit of work. What is sealed in the database cannot be opened by it.
+    pub async fn open_read_only(config: Config) -> Result<Self, StoreError> {
+        let on = match &config.database_url {
+            None => {
+                let path = config.sqlite_path();
+                // Asking whether it is there opens nothing: closing a file of the database would drop SQLite's locks on it.
+                if !path.exists() {
+                    let folder = config.folder.display();
+                    return Err(StoreError::setup(format!("{folder} holds no database: name the data folder with --data")));
+                }
+                let setup = SqliteSetup {
+                    path,
+                    vfs: config.vfs.clone(),
+                    lock: None,
+                    clock: config.clock.clone(),
+                    entropy: config.entropy.clone(),
+                    limits: config.limits.clone(),
+                    on_fatal: config.on_fatal.clone(),
+                };
+                OnEngine::Sqlite(Sqlite::read_only(setup, READ_ONLY))
+            }
+            Some(url) => OnEngine::Postgres(Postgres::start(url, config.authorities_pem.as_deref(), &config.limits)?),
+        };
+        let (clock, entropy) = (config.clock, config.entropy);
+        let vault = Vault::new(&entropy.bytes(), entropy.clone());
+        let store = Self(Arc::new(Inner { on, clock, entropy, vault, migrations_run: 0, is_read_only: true }));
+        store.read().horizon().await?;
+        Ok(store)
+    }
+
+    /// One consistent view of everything that is committed now, for as long as it is kept.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let now = self.0.clock.now();
+        match &self.0.on {
+            OnEngine::Sqlite(sqlite) => Snapshot::of_sqlite(sqlite.readers().connect()?, now),
+            OnEngine::Postgres(postgres) => Snapshot::of_postgres(postgres.connection().await?, now).await,
+        }
     }
 
     /// Refuses a key that is not the one this database was begun with: after a restore, or on a second node.
@@ -281,6 +326,7 @@ impl Store {
     {
         match &self.0.on {
             OnEngine::Sqlite(sqlite) => sqlite.write(caller, input, unit, false).await,
+            OnEngine::Postgres(_) if self.0.is_read_only => Err(E::from(StoreError::Stopped { reason: READ_ONLY.into() })),
             OnEngine::Postgres(postgres) => postgres.write(caller, input, unit, &self.0.clock, &self.0.entropy).await,
         }
     }
@@ -295,6 +341,7 @@ impl Store {
     {
         match &self.0.on {
             OnEngine::Sqlite(sqlite) => sqlite.write(caller, input, unit, true).await,
+            OnEngine::Postgres(_) if self.0.is_read_only => Err(E::from(StoreError::Stopped { reason: READ_ONLY.into() })),
             OnEngine::Postgres(postgres) => postgres.write(caller, input, unit, &self.0.clock, &self.0.entropy).await,
         }
     }

@@ -36,6 +36,11 @@ impl Readers {
         Self { path, vfs, shared, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) }
     }
 
+    /// A connection of its own that only reads, and is not interrupted.
+    pub(crate) fn connect(&self) -> Result<Connection, StoreError> {
+        connect(&self.path, true, self.vfs.as_deref())
+    }
+
     /// Lends a connection to `work`, which is interrupted when it takes longer than a read may.
     pub(crate) async fn with<R>(&self, work: impl FnOnce(&Connection) -> Result<R, Failure>) -> Result<R, StoreError> {
         let _permit = self.permits.acquire().await.map_err(|_| StoreError::Busy)?;
