@@ -1,5 +1,7 @@
 //! What can be done with the books: accounts are opened and closed, transfers are posted. Nothing is ever edited.
 
+mod convert;
+
 use std::collections::{HashMap, HashSet};
 
 use kernel::{Id, WorkspaceId};
@@ -12,6 +14,8 @@ use crate::jobs::ExpirePending;
 use crate::judge::{Judged, Judgement, Scene, judge};
 use crate::transfer::{Action, EntryId, NewTransfer, Outcome, Transfer, TransferId, TransferKind};
 use crate::{queries, sql};
+
+pub use convert::{Conversion, Converted, Rate, convert, rounding_word};
 
 /// What closing an account excludes, and posting does not.
 const LOCK: &str = "ledger";
