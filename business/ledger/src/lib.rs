@@ -30,5 +30,5 @@ pub use transfer::{AMOUNT_MAX, Action, Ask, EntryId, NewTransfer, Outcome, Trans
 
 /// Every statement of the ledger.
 pub fn statements() -> impl Iterator<Item = &'static store::Sql> {
-    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS].into_iter().flatten().copied()
+    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS, sql::history::STATEMENTS].into_iter().flatten().copied()
 }

@@ -4,5 +4,7 @@
 
 #[path = "all/posting.rs"]
 mod posting;
+#[path = "all/queries.rs"]
+mod queries;
 #[path = "all/world.rs"]
 mod world;
