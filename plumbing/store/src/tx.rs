@@ -144,17 +144,10 @@ impl Tx {
     /// Runs one statement for many rows (at most 500 are one bounded step on SQLite; on PostgreSQL they share the wire) and
     /// says how many rows changed in all.
     pub async fn execute_many(&mut self, sql: &'static Sql, rows: &[Vec<P<'_>>]) -> Result<u64, StoreError> {
-        if self.engine() == Engine::Sqlite {
-            let mut changed = 0;
-            for row in rows {
-                changed += self.execute(sql, row).await?;
-            }
-            return Ok(changed);
-        }
         self.begin(&[])?;
         rows.iter().try_for_each(|row| check(row))?;
         let done = match &self.on {
-            On::Sqlite(_) => Ok(0),
+            On::Sqlite(connection) => sqlite_execute_many(connection, sql, rows, self.deadline),
             On::Postgres(client) => pg::execute_many(client, sql, rows).await,
         };
         self.end(done)
@@ -319,6 +312,24 @@ fn sqlite_execute(connection: &rusqlite::Connection, sql: &'static Sql, params: 
         return Ok(count);
     }
     Ok(statement.execute(rusqlite::params_from_iter(params.iter().map(Bound)))? as u64)
+}
+
+fn sqlite_execute_many(
+    connection: &rusqlite::Connection,
+    sql: &'static Sql,
+    rows: &[Vec<P<'_>>],
+    deadline: Option<Instant>,
+) -> Result<u64, Failure> {
+    let mut statement = connection.prepare_cached(sql.text(Engine::Sqlite))?;
+    let mut changed = 0;
+    for (index, row) in rows.iter().enumerate() {
+        // Between two rows and never within one, as for single statements.
+        if index % 64 == 63 && deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(StoreError::TooSlow.into());
+        }
+        changed += statement.execute(rusqlite::params_from_iter(row.iter().map(Bound)))? as u64;
+    }
+    Ok(changed)
 }
 
 pub(crate) fn sqlite_row<T>(
