@@ -11,12 +11,14 @@
 //! identifier that the module above understands.
 
 mod account;
+pub mod browse;
 pub mod commands;
 mod error;
 pub mod grants;
 mod jobs;
 pub mod judge;
 pub mod keeper;
+pub mod pdf;
 pub mod queries;
 pub mod seal;
 mod sql;
@@ -30,5 +32,8 @@ pub use transfer::{AMOUNT_MAX, Action, Ask, EntryId, NewTransfer, Outcome, Trans
 
 /// Every statement of the ledger.
 pub fn statements() -> impl Iterator<Item = &'static store::Sql> {
-    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS, sql::history::STATEMENTS].into_iter().flatten().copied()
+    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS, sql::history::STATEMENTS, sql::browse::STATEMENTS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
