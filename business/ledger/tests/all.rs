@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "all/model.rs"]
+mod model;
+#[path = "all/browse.rs"]
+mod browse;
 #[path = "all/posting.rs"]
 mod posting;
+#[path = "all/properties.rs"]
+mod properties;
 #[path = "all/queries.rs"]
 mod queries;
 #[path = "all/world.rs"]
