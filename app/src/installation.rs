@@ -42,6 +42,9 @@ pub enum InstallationError {
     /// The outbox.
     #[error("{0}")]
     Outbox(#[from] outbox::OutboxError),
+    /// The books.
+    #[error("{0}")]
+    Ledger(#[from] ledger::LedgerError),
     /// The certificate.
     #[error("tls: {0}")]
     Tls(#[from] gateway::TlsError),
@@ -113,6 +116,7 @@ impl Installation {
     ) -> Result<Self, InstallationError> {
         let store = Store::open(store_config).await?;
         after_restore(config, &store).await?;
+        ledger::keeper::settle(&store).await?;
         let public_url: Arc<str> = public_url.trim_end_matches('/').into();
         let channels = channels(config, &store, &public_url)?;
         let allowed = allowed(config)?;
@@ -167,6 +171,9 @@ impl Installation {
             router,
         });
         let mut tasks = follow(outbox.feed(), scanner, scan_pages);
+        if matches!(work, Work::Both | Work::JobsOnly) {
+            tasks.push(tokio::spawn(ledger::keeper::keep(parts.store.clone())));
+        }
         if work != Work::ByHand {
             let store = parts.store.clone();
             tasks.push(tokio::spawn(async move {

@@ -4,11 +4,19 @@ use kernel::{Grant, Grants};
 use people::Roles;
 
 /// Rights to look on.
-const READ: [Grant; 5] = [codes::grants::READ, cards::grants::READ, leads::grants::READ, notifications::grants::READ, people::grants::READ];
+const READ: [Grant; 6] = [
+    codes::grants::READ,
+    cards::grants::READ,
+    leads::grants::READ,
+    ledger::grants::READ,
+    notifications::grants::READ,
+    people::grants::READ,
+];
 /// Rights to work with codes, cards and leads.
 const WORK: [Grant; 3] = [codes::grants::WRITE, cards::grants::WRITE, leads::grants::WRITE];
-/// Rights to look after the workspace.
-const MANAGE: [Grant; 7] = [
+/// Rights to look after the workspace, and to enter something in its books.
+const MANAGE: [Grant; 8] = [
+    ledger::grants::POST,
     crate::dead_jobs::MANAGE,
     leads::grants::ERASE,
     notifications::grants::WRITE,

@@ -9,6 +9,7 @@ use codes::scan::Scanned;
 use kernel::{Caller, Fault, Id, MemberId};
 use leads::events::LeadCaptured;
 use leads::{LeadId, SubmissionId, TellChanged, TellDeps, TellOwner};
+use ledger::ExpirePending;
 use notifications::{Attachment, Channels, DeliverWebhook, ForgetKeptMails, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .lane(DeliverWebhook::LANE, 64)
         .lane(TellOwner::LANE, 16)
         .lane(MemberLeft::LANE, 2)
+        .lane(ExpirePending::LANE, 4)
         .job::<SendEmail, _>(move |job, context| Box::pin(notifications::send_email(email.clone(), job, context)))
         .job::<SendUrgentEmail, _>(move |job, context| Box::pin(notifications::send_urgent_email(urgent.clone(), job, context)))
         .job::<ForgetKeptMails, _>(move |job, _| Box::pin(notifications::forget_kept_mails(kept.clone(), job)))
@@ -114,6 +116,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .job::<TellOfScan, _>(move |job, context| Box::pin(tell_of_scan(job, context, scans.clone())))
         .job::<MemberLeft, _>(|job, context| Box::pin(member_left(job, context)))
         .job::<FillBatch, _>(|job, context| Box::pin(async move { job.run(&context).await }))
+        .job::<ExpirePending, _>(|job, context| Box::pin(async move { job.run(&context).await }))
         .reactions(reactions)
 }
 
