@@ -1,4 +1,6 @@
-//! Codes as a table (CSV, RFC 4180) that a spreadsheet opens without running anything. Pure.
+//! Codes as a table. Pure.
+
+use gateway::table::{self, Cell};
 
 use crate::code::Code;
 use crate::destination::TargetUrl;
@@ -20,16 +22,14 @@ const COLUMNS: [&str; 14] = [
     "updated_at",
 ];
 
-/// The first line, behind the mark that makes Excel read UTF-8.
+/// The first line.
 pub(crate) fn header() -> Vec<u8> {
-    let mut head = "\u{FEFF}".as_bytes().to_vec();
-    head.extend(lines([COLUMNS.map(str::to_owned)]));
-    head
+    table::head(&COLUMNS)
 }
 
 /// One line for each code.
 pub(crate) fn rows(codes: &[Code], public_url: &str) -> Vec<u8> {
-    lines(codes.iter().map(|code| cells(code, public_url).map(|cell| guarded(&cell))))
+    table::rows(codes.iter().map(|code| cells(code, public_url).map(Cell::Text)))
 }
 
 fn cells(code: &Code, public_url: &str) -> [String; 14] {
@@ -54,38 +54,6 @@ fn cells(code: &Code, public_url: &str) -> [String; 14] {
     ]
 }
 
-fn lines(rows: impl IntoIterator<Item = [String; 14]>) -> Vec<u8> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
-    for row in rows {
-        // Writing to memory cannot fail, and every row has the same length.
-        let _ = writer.write_record(&row);
-    }
-    writer.into_inner().unwrap_or_default()
-}
-
-/// A cell that no spreadsheet takes for a formula: an apostrophe goes before `= + - @`, their full-width forms, a tab and a
-/// carriage return, at the cell's start and behind what another separator would make a cell's start (OWASP, "CSV injection").
-fn guarded(cell: &str) -> String {
-    let mut out = String::with_capacity(cell.len() + 1);
-    let mut is_start = true;
-    for letter in cell.chars() {
-        match letter {
-            '=' | '+' | '-' | '@' | '\u{FF1D}' | '\u{FF0B}' | '\u{FF0D}' | '\u{FF20}' if is_start => {
-                out.push('\'');
-                is_start = false;
-            }
-            '\t' | '\r' if out.is_empty() => out.push('\''),
-            ';' | '\t' | '\n' | '\r' => is_start = true,
-            // The reader drops spaces and an opening quote, so that what follows still starts the cell.
-            ' ' | '"' | '\u{A0}' => {}
-            _ => is_start = false,
-        }
-        out.push(letter);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,27 +62,6 @@ mod tests {
     use crate::label::Name;
     use crate::public_code::PublicCode;
     use kernel::{Id, RawId, Timestamp, WorkspaceId};
-
-    #[test]
-    fn no_cell_is_taken_for_a_formula() {
-        for (cell, safe) in [
-            ("", ""),
-            ("Shelf", "Shelf"),
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@SUM(1)", "'@SUM(1)"),
-            ("\t=1", "'\t'=1"),
-            ("\r=1", "'\r'=1"),
-            ("\"=1", "\"'=1"),
-            ("＝1", "'＝1"),
-            ("a;=1", "a;'=1"),
-            ("a-1", "a-1"),
-            ("https://example.com/?a=-1", "https://example.com/?a=-1"),
-        ] {
-            assert_eq!(guarded(cell), safe, "{cell:?}");
-        }
-    }
 
     #[test]
     fn a_hostile_name_stays_one_guarded_cell_of_its_line() {

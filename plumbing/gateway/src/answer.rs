@@ -35,6 +35,11 @@ impl<T> Answer<T> {
         Self { status: StatusCode::ACCEPTED, ..Self::ok(value) }
     }
 
+    /// 200 with `value` that was put together from recorded answers alone.
+    pub fn replayed(value: T) -> Self {
+        Self { replayed: true, ..Self::ok(value) }
+    }
+
     pub(crate) fn fresh(status: StatusCode, value: T, text: Option<String>) -> Self {
         Self { status, value: Some(value), text, replayed: false }
     }

@@ -48,6 +48,19 @@ where
     perform(store, call, StatusCode::OK, false, input, unit).await
 }
 
+/// As [`effect`], for one of many units that stand behind what others wait for (see [`Store::write_bulk`]). A request that
+/// takes several gives each a key of its own that nobody can send, so that each is done once and replayed.
+pub async fn effect_bulk<I, T, F>(store: &Store, call: &Call, input: I, unit: F) -> Result<Answer<T>, Problem>
+where
+    I: Clone + Send + 'static,
+    T: Serialize + Send + 'static,
+    F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, Problem> + Send + Sync + 'static,
+{
+    let (caller, slot) = (call.caller()?, slot(call, StatusCode::OK, false)?);
+    let outcome = store.write_bulk(caller, (slot, input), recorded(unit)).await?;
+    answered(StatusCode::OK, outcome)
+}
+
 /// As [`effect`], answering 201.
 pub async fn effect_created<I, T, F>(store: &Store, call: &Call, input: I, unit: F) -> Result<Answer<T>, Problem>
 where
@@ -84,31 +97,47 @@ where
     T: Serialize + Send + 'static,
     F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, Problem> + Send + Sync + 'static,
 {
+    let (caller, slot) = (call.caller()?, slot(call, status, is_secret)?);
+    let outcome = store.write(caller, (slot, input), recorded(unit)).await?;
+    answered(status, outcome)
+}
+
+fn slot(call: &Call, status: StatusCode, is_secret: bool) -> Result<Option<Slot>, Problem> {
     let caller = call.caller()?;
-    let slot = call.idempotency_key().map(|key| Slot {
+    Ok(call.idempotency_key().map(|key| Slot {
         workspace: caller.workspace().map_or_else(|| NO_WORKSPACE.to_owned(), |id| id.to_string()),
         route: format!("{} {}", call.method(), call.route()),
         key: key.to_owned(),
         fingerprint: call.fingerprint(&caller.actor()),
         status,
         is_secret,
-    });
+    }))
+}
+
+/// `unit` with its answer recorded in the slot, or what stands there.
+fn recorded<I, T, F>(unit: F) -> impl for<'a> Fn(&'a mut Tx, (Option<Slot>, I)) -> Unit<'a, Outcome<T>, Problem> + Send + Sync + 'static
+where
+    I: Clone + Send + 'static,
+    T: Serialize + Send + 'static,
+    F: for<'a> Fn(&'a mut Tx, I) -> Unit<'a, T, Problem> + Send + Sync + 'static,
+{
     let unit = Arc::new(unit);
-    let outcome = store
-        .write(caller, (slot, input), move |tx, (slot, input)| {
-            let unit = Arc::clone(&unit);
-            Box::pin(async move {
-                let Some(slot) = slot else { return Ok(Outcome::Fresh(unit(tx, input).await?, None)) };
-                if let Some(recorded) = begin(tx, &slot).await? {
-                    return Ok(recorded);
-                }
-                let value = unit(tx, input).await?;
-                let text = serde_json::to_string(&value).map_err(Problem::internal)?;
-                finish(tx, &slot, &text).await?;
-                Ok::<_, Problem>(Outcome::Fresh(value, Some(text)))
-            })
+    move |tx, (slot, input)| {
+        let unit = Arc::clone(&unit);
+        Box::pin(async move {
+            let Some(slot) = slot else { return Ok(Outcome::Fresh(unit(tx, input).await?, None)) };
+            if let Some(recorded) = begin(tx, &slot).await? {
+                return Ok(recorded);
+            }
+            let value = unit(tx, input).await?;
+            let text = serde_json::to_string(&value).map_err(Problem::internal)?;
+            finish(tx, &slot, &text).await?;
+            Ok(Outcome::Fresh(value, Some(text)))
         })
-        .await?;
+    }
+}
+
+fn answered<T>(status: StatusCode, outcome: Outcome<T>) -> Result<Answer<T>, Problem> {
     match outcome {
         Outcome::Fresh(value, text) => Ok(Answer::fresh(status, value, text)),
         Outcome::Recorded { status, body } => replay(status, body),

@@ -27,12 +27,13 @@ mod proxies;
 mod server;
 mod shutdown;
 mod sql;
+pub mod table;
 mod tls;
 
 pub use answer::{Answer, List, PageQuery};
 pub use call::{Call, Doorkeeper, NobodyKnown, Resolving, session_cookie, session_cookie_cleared, session_cookie_name, session_token_in};
 pub use door::{Door, DoorSettings, Doorway};
-pub use effect::{SWEEP_MAX, effect, effect_created, effect_done, effect_secret, erase_answers, sweep_expired};
+pub use effect::{SWEEP_MAX, effect, effect_bulk, effect_created, effect_done, effect_secret, erase_answers, sweep_expired};
 pub use extract::{BODY_MAX, BodyLimit, Form, Json, Path, Query, RawBody, body_limit, from_json};
 pub use limits::{Allowance, Class, LimitSettings, Limits, Rate};
 pub use ops::{Ops, Readiness, ops_routes, private_blocks};

@@ -18,14 +18,14 @@ use crate::call::{Entry, media_type};
 pub const BODY_MAX: usize = 64 * 1024;
 /// How long a body may take where no door says otherwise.
 const BODY_TIME: Duration = Duration::from_secs(20);
-/// The most that a route may ask for: 2 MiB.
-const ROUTE_MAX: usize = 2 * 1024 * 1024;
+/// The most that a route may ask for: 4 MiB.
+const ROUTE_MAX: usize = 4 * 1024 * 1024;
 
 /// How many bytes the body of a route may have.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit(usize);
 
-/// Lets the bodies of a route have up to `bytes` (at most 2 MiB): `routes!(upload).layer(gateway::body_limit(1 << 20))`.
+/// Lets the bodies of a route have up to `bytes` (at most 4 MiB): `routes!(upload).layer(gateway::body_limit(1 << 20))`.
 pub fn body_limit(bytes: usize) -> Extension<BodyLimit> {
     Extension(BodyLimit(bytes.min(ROUTE_MAX)))
 }
