@@ -1,5 +1,6 @@
 //! What can be done with the books: accounts are opened and closed, transfers are posted. Nothing is ever edited.
 
+pub mod asked;
 mod convert;
 
 use std::collections::{HashMap, HashSet};

@@ -15,6 +15,7 @@ pub mod browse;
 pub mod commands;
 mod error;
 pub mod grants;
+mod http;
 mod jobs;
 pub mod judge;
 pub mod keeper;
@@ -27,6 +28,7 @@ mod transfer;
 pub use account::{Account, AccountCode, AccountId, AccountKind, Limits, NewAccount, Side, Totals, Unit, WordError, parse_name};
 pub use commands::{Owner, ensure, open, post, post_batch, wallet};
 pub use error::LedgerError;
+pub use http::{Deps, routes};
 pub use jobs::ExpirePending;
 pub use transfer::{AMOUNT_MAX, Action, Ask, EntryId, NewTransfer, Outcome, Transfer, TransferId, TransferKind};
 

@@ -11,7 +11,8 @@ use store::{Reads, StoreError};
 
 use crate::account::{Account, AccountCode, AccountId, AccountKind, Limits, Totals, Unit};
 use crate::error::LedgerError;
-use crate::sql::{self, read};
+use crate::keeper::Sealed;
+use crate::sql::{self, keep, read};
 use crate::transfer::{EntryId, Transfer, TransferId};
 
 pub use statement::{Dating, Line, Period, statement, statement_forward, totals_at};
@@ -105,6 +106,11 @@ pub async fn entry(reads: &mut impl Reads, workspace: WorkspaceId, id: EntryId) 
 /// What posted, voided or ended the pending transfer, if something did.
 pub async fn resolution(reads: &mut impl Reads, workspace: WorkspaceId, pending: TransferId) -> Result<Option<Transfer>, LedgerError> {
     Ok(reads.row(&read::RESOLUTION, &[sql::raw_p(workspace), sql::raw_p(pending)], sql::transfer).await?)
+}
+
+/// The newest seal of the workspace's books, if anything is booked.
+pub async fn seal(reads: &mut impl Reads, workspace: WorkspaceId) -> Result<Option<Sealed>, LedgerError> {
+    Ok(reads.row(&keep::LAST_BLOCK, &[sql::raw_p(workspace)], keep::last_block).await?)
 }
 
 /// What `source` caused, in the order of the log.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "all/http.rs"]
+mod http;
 #[path = "all/model.rs"]
 mod model;
 #[path = "all/browse.rs"]

@@ -1,0 +1,74 @@
+//! The verbs that a door faces: each asks for the right first.
+
+use kernel::WorkspaceId;
+use serde_json::{Value, json};
+use store::Tx;
+
+use super::Owner;
+use crate::account::{Account, AccountId, NewAccount, Unit};
+use crate::error::LedgerError;
+use crate::judge::Judged;
+use crate::transfer::NewTransfer;
+use crate::{grants, queries, sql};
+
+/// What shall be different about an account; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountEdit {
+    /// What people call it, as [`crate::parse_name`] reads it.
+    pub name: Option<String>,
+    /// The caller's own words about it; nothing takes them away.
+    pub metadata: Option<Option<Value>>,
+}
+
+fn may(tx: &Tx) -> Result<WorkspaceId, LedgerError> {
+    Ok(tx.caller().may(grants::POST)?)
+}
+
+/// Opens an account; its code must be free.
+pub async fn open(tx: &mut Tx, new: NewAccount) -> Result<Account, LedgerError> {
+    let workspace = may(tx)?;
+    super::open(tx, workspace, new).await
+}
+
+/// Changes the name or the metadata of an account.
+pub async fn edit(tx: &mut Tx, id: AccountId, edit: AccountEdit) -> Result<Account, LedgerError> {
+    let workspace = may(tx)?;
+    let mut account = queries::account(tx, workspace, id).await?;
+    account.name = edit.name.unwrap_or(account.name);
+    account.metadata = edit.metadata.unwrap_or(account.metadata);
+    let metadata = account.metadata.as_ref().map(ToString::to_string);
+    let (own, raw_id) = (sql::raw_p(workspace), sql::raw_p(id));
+    tx.execute(&sql::RENAME_ACCOUNT, store::params![own, raw_id, account.name, metadata]).await?;
+    outbox::audit(tx, workspace, "ledger.account_changed", &id.to_string(), &json!({})).await?;
+    Ok(account)
+}
+
+/// Closes an account that holds nothing.
+pub async fn close(tx: &mut Tx, id: AccountId) -> Result<Account, LedgerError> {
+    let workspace = may(tx)?;
+    super::close(tx, workspace, id).await
+}
+
+/// Opens a closed account again.
+pub async fn reopen(tx: &mut Tx, id: AccountId) -> Result<Account, LedgerError> {
+    let workspace = may(tx)?;
+    super::reopen(tx, workspace, id).await
+}
+
+/// The wallet of `owner` for `unit`, opened when it is first asked for.
+pub async fn wallet(tx: &mut Tx, owner: Owner, unit: Unit, name: String) -> Result<Account, LedgerError> {
+    let workspace = may(tx)?;
+    super::wallet(tx, workspace, &owner, unit, name).await
+}
+
+/// Posts a batch and says what became of each transfer.
+pub async fn post_batch(tx: &mut Tx, batch: Vec<NewTransfer>) -> Result<Vec<Judged>, LedgerError> {
+    let workspace = may(tx)?;
+    super::post_batch(tx, workspace, batch).await
+}
+
+/// Posts transfers that stand or fall together, as one entry.
+pub async fn post(tx: &mut Tx, source: &str, transfers: Vec<NewTransfer>) -> Result<Vec<Judged>, LedgerError> {
+    let workspace = may(tx)?;
+    super::post(tx, workspace, source, transfers).await
+}

@@ -1,0 +1,179 @@
+//! Posting over HTTP: batches in chunks, and entries.
+
+use axum::extract::State;
+use gateway::{Answer, Call, Json, Problem, effect, effect_bulk, effect_created};
+use http::StatusCode;
+use kernel::{Fault, Id};
+use serde::{Deserialize, Serialize};
+use store::{Tx, Unit};
+
+use super::Deps;
+use super::bodies::{EntryBody, NewEntry, TransfersBody};
+use super::views::{EntryView, ResultView, ResultsView, TransferView};
+use crate::commands::asked;
+use crate::error::LedgerError;
+use crate::queries;
+use crate::transfer::{EntryId, NewTransfer, TransferId};
+
+/// How many transfers one unit posts: it holds a writer for some ten milliseconds. A chain is never split.
+const CHUNK: usize = 500;
+
+/// What became of one chunk, as it is recorded under its key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Chunk {
+    results: Vec<ResultView>,
+    /// The first version of the books that holds what stands, if anything does.
+    version: Option<String>,
+}
+
+/// Posts 1 to 8,000 transfers and says what became of each: a refused one changes nothing, and the answer is 200 all the same.
+/// They are judged in their order, some hundred in one transaction: linked ones together. Sent again, those that stand answer
+/// `exists`; under the same `Idempotency-Key` the answer is the same, and what was cut off goes on where it ended.
+#[utoipa::path(post, path = "/v1/ledger/transfers", tag = "ledger", request_body = TransfersBody,
+    responses((status = 200, body = ResultsView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+pub(super) async fn transfers(
+    State(deps): State<Deps>,
+    call: Call,
+    Json(body): Json<TransfersBody>,
+) -> Result<Answer<ResultsView>, Problem> {
+    let mut chunks = chunks(body.parse()?)?.into_iter();
+    let Some(first) = chunks.next() else { return Err(LedgerError::field("transfers", "must be 1 to 8,000 transfers").into()) };
+    let count = chunks.len();
+    let answer = if count == 0 {
+        effect(&deps.store, &call, first, post_chunk).await?
+    } else {
+        effect_bulk(&deps.store, &call, first, post_chunk).await?
+    };
+    let mut is_replayed = answer.is_replayed();
+    let mut done = vec![answer.into_value()?];
+    for (number, chunk) in chunks.enumerate() {
+        // A chunk and its answer are kept together under a key of their own. No caller can send it: it has spaces.
+        let call = call.idempotency_key().map(|key| call.idempotent_as(&format!("{key} chunk {}", number + 1))).unwrap_or(call.clone());
+        let answer = effect_bulk(&deps.store, &call, chunk, post_chunk).await?;
+        is_replayed &= answer.is_replayed();
+        done.push(answer.into_value()?);
+    }
+    let mut view = ResultsView { results: Vec::new(), version: String::new() };
+    let mut newest = None;
+    for chunk in done {
+        let from = view.results.len();
+        view.results.extend(chunk.results.into_iter().map(|row| ResultView { index: from + row.index, ..row }));
+        let version = chunk.version.map(|text| text.parse::<queries::Version>()).transpose().map_err(Problem::internal)?;
+        newest = newest.max(version);
+    }
+    let version = match newest {
+        Some(version) => version,
+        None => queries::version(&mut deps.store.read()).await?,
+    };
+    view.version = version.to_string();
+    Ok(if is_replayed { Answer::replayed(view) } else { Answer::ok(view) })
+}
+
+fn post_chunk(tx: &mut Tx, batch: Vec<NewTransfer>) -> Unit<'_, Chunk, Problem> {
+    Box::pin(async move {
+        let ids: Vec<TransferId> = batch.iter().map(|new| new.id).collect();
+        let rows = asked::post_batch(tx, batch).await?;
+        let stand: Vec<TransferId> = rows.iter().zip(&ids).filter(|(row, _)| row.outcome.stands()).map(|(_, id)| *id).collect();
+        let workspace = tx.caller().may(crate::grants::POST).map_err(LedgerError::from)?;
+        let version = if stand.is_empty() { None } else { queries::version_of_last(tx, workspace, stand).await? };
+        let results = rows.iter().zip(ids).enumerate().map(|(index, (row, id))| ResultView::new(index, id, row)).collect();
+        Ok(Chunk { results, version: version.map(|version| version.to_string()) })
+    })
+}
+
+/// The batch in pieces of at most [`CHUNK`] transfers; a chain stays in one piece.
+fn chunks(batch: Vec<NewTransfer>) -> Result<Vec<Vec<NewTransfer>>, LedgerError> {
+    let mut chunks: Vec<Vec<NewTransfer>> = vec![Vec::new()];
+    let mut chain: Vec<NewTransfer> = Vec::new();
+    let last = batch.len().saturating_sub(1);
+    for (index, new) in batch.into_iter().enumerate() {
+        let is_linked = new.linked && index < last;
+        chain.push(new);
+        if chain.len() > CHUNK {
+            let message = format!("is part of a chain of more than {CHUNK} transfers: a chain stands or falls in one transaction");
+            return Err(LedgerError::field(format!("transfers[{index}]"), message));
+        }
+        if is_linked {
+            continue;
+        }
+        if chunks.last().is_none_or(|chunk| chunk.len() + chain.len() > CHUNK) {
+            chunks.push(Vec::new());
+        }
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.append(&mut chain);
+        }
+    }
+    chunks.retain(|chunk| !chunk.is_empty());
+    Ok(chunks)
+}
+
+/// Posts an entry: 2 to 100 transfers of which all stand or none does. A refusal names the line and why.
+#[utoipa::path(post, path = "/v1/ledger/entries", tag = "ledger", request_body = EntryBody,
+    responses((status = 201, body = EntryView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+pub(super) async fn entry(State(deps): State<Deps>, call: Call, Json(body): Json<EntryBody>) -> Result<Answer<EntryView>, Problem> {
+    effect_created(&deps.store, &call, body.parse()?, |tx, NewEntry { source, lines }| {
+        Box::pin(async move {
+            let workspace = tx.caller().may(crate::grants::POST).map_err(LedgerError::from)?;
+            let mut transfers = Vec::with_capacity(lines.len());
+            for (is_named, mut line) in lines {
+                if !is_named {
+                    line.id = tx.new_id();
+                }
+                transfers.push(line);
+            }
+            let ids: Vec<TransferId> = transfers.iter().map(|line| line.id).collect();
+            let named = transfers.first().map(|line| line.entry.unwrap_or_else(|| EntryId::from_raw(line.id.raw())));
+            let entry = named.ok_or_else(|| LedgerError::field("lines", "must be 2 to 100 lines"))?;
+            asked::post(tx, &source, transfers).await.map_err(refused)?;
+            let version = queries::version_of_last(tx, workspace, ids).await?.unwrap_or_default();
+            let transfers = queries::entry(tx, workspace, entry).await?;
+            Ok(EntryView { id: entry, transfers: transfers.iter().map(TransferView::from).collect(), version: version.to_string() })
+        })
+    })
+    .await
+}
+
+/// A refused entry: 409 with the line and its code.
+fn refused(error: LedgerError) -> Problem {
+    let LedgerError::Refused { index, outcome } = &error else { return error.into() };
+    let message = format!("was refused: {}", outcome.as_str());
+    Problem::new(StatusCode::CONFLICT, error.code())
+        .with_detail(format!("line {index} {message}; nothing was posted"))
+        .with_field(format!("lines[{index}]"), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::Action;
+    use kernel::RawId;
+
+    fn batch(linked: &[bool]) -> Vec<NewTransfer> {
+        let new = |linked: &bool| {
+            let id = TransferId::from_raw(RawId::from_bits(1));
+            NewTransfer { linked: *linked, ..NewTransfer::new(id, Action::VoidPending { pending: id }) }
+        };
+        linked.iter().map(new).collect()
+    }
+
+    #[test]
+    fn a_chain_stays_in_one_chunk_and_nothing_is_lost() {
+        let sizes = |linked: &[bool]| chunks(batch(linked)).unwrap().iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[false; 500]), [500]);
+        assert_eq!(sizes(&[false; 1_001]), [500, 500, 1]);
+        let mut linked = vec![false; 499];
+        linked.extend([true, true, false, false]);
+        assert_eq!(sizes(&linked), [499, 4]);
+        let mut chain = vec![true; 499];
+        chain.push(false);
+        assert_eq!(sizes(&[vec![false], chain.clone(), chain].concat()), [1, 500, 500]);
+        // The last of a batch may be linked to nothing: it is judged where it stands.
+        assert_eq!(sizes(&[vec![false; 498], vec![true; 3]].concat()), [498, 3]);
+    }
+
+    #[test]
+    fn a_chain_that_is_too_long_is_refused_where_it_gets_so() {
+        let refused = chunks(batch(&[vec![false; 3], vec![true; 501]].concat())).unwrap_err();
+        assert_eq!(refused.fields()[0].field, "transfers[503]");
+    }
+}
