@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kernel::Timestamp;
+use serde_json::Value;
 
 use crate::account::{AccountId, Limits, Side, Totals, Unit};
 use crate::transfer::{AMOUNT_MAX, Action, Ask, NewTransfer, Outcome, Transfer, TransferId, TransferKind};
@@ -316,6 +317,11 @@ fn up_to(most: i64, left: i128) -> Option<i64> {
     i64::try_from(amount).ok().filter(|amount| *amount > 0)
 }
 
+/// Whether `new` says what stands in the books. A number with many places is not always read back from its text as it was.
+fn same_words(known: Option<&Value>, new: Option<&Value>) -> bool {
+    known == new || new.is_some_and(|new| serde_json::from_str::<Value>(&new.to_string()).is_ok_and(|read| known == Some(&read)))
+}
+
 /// Whether `new` asks for what `known` did.
 fn same(known: &Transfer, new: &NewTransfer) -> Result<(), Outcome> {
     let with = |kind| if known.kind == kind { Ok(()) } else { Err(Outcome::ExistsWithDifferentAction) };
@@ -362,7 +368,7 @@ fn same(known: &Transfer, new: &NewTransfer) -> Result<(), Outcome> {
     let is_same = inherits(known.entry == new.entry, new.entry.is_some())
         && inherits(known.source == new.source, new.source.is_some())
         && known.memo == new.memo
-        && known.metadata == new.metadata
+        && same_words(known.metadata.as_ref(), new.metadata.as_ref())
         && new.effective_at.unwrap_or(known.recorded_at) == known.effective_at;
     if is_same { Ok(()) } else { Err(Outcome::ExistsWithDifferentDetails) }
 }
