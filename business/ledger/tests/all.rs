@@ -4,6 +4,12 @@
 
 #[path = "all/http.rs"]
 mod http;
+#[path = "all/codes.rs"]
+mod codes;
+#[path = "all/conversions.rs"]
+mod conversions;
+#[path = "all/invariants.rs"]
+mod invariants;
 #[path = "all/model.rs"]
 mod model;
 #[path = "all/browse.rs"]
@@ -14,5 +20,7 @@ mod posting;
 mod properties;
 #[path = "all/queries.rs"]
 mod queries;
+#[path = "all/races.rs"]
+mod races;
 #[path = "all/world.rs"]
 mod world;
