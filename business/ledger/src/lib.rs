@@ -22,8 +22,10 @@ pub mod keeper;
 pub mod pdf;
 pub mod queries;
 pub mod seal;
+pub mod seals;
 mod sql;
 mod transfer;
+pub mod verify;
 
 pub use account::{Account, AccountCode, AccountId, AccountKind, Limits, NewAccount, Side, Totals, Unit, WordError, parse_name};
 pub use commands::{Owner, ensure, open, post, post_batch, wallet};
@@ -34,7 +36,7 @@ pub use transfer::{AMOUNT_MAX, Action, Ask, EntryId, NewTransfer, Outcome, Trans
 
 /// Every statement of the ledger.
 pub fn statements() -> impl Iterator<Item = &'static store::Sql> {
-    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS, sql::history::STATEMENTS, sql::browse::STATEMENTS]
+    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS, sql::history::STATEMENTS, sql::browse::STATEMENTS, sql::check::STATEMENTS]
         .into_iter()
         .flatten()
         .copied()

@@ -3,6 +3,7 @@
 //! Tables: `ledger_accounts`, `ledger_guarded`, `ledger_transfers`. What keeps and reads the books stands in `sql/`.
 
 pub(crate) mod browse;
+pub(crate) mod check;
 pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod read;
