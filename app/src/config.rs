@@ -62,6 +62,29 @@ pub enum Role {
     },
     /// Checks the configuration and the database, running or not.
     Check,
+    /// Looks at the books as a whole, beside a running process or without one.
+    Ledger {
+        /// What to do with them.
+        #[command(subcommand)]
+        what: LedgerRole,
+    },
+}
+
+/// What can be done with the books from outside.
+#[derive(Debug, Clone, Subcommand)]
+pub enum LedgerRole {
+    /// Computes everything again from the log and compares: hashes, seals, balances, histories, limits. Prints the trial
+    /// balance and what is wrong; the exit code is 0 only where nothing is.
+    Verify {
+        /// The books of this workspace alone: ws_….
+        #[arg(long, value_name = "ID")]
+        workspace: Option<kernel::WorkspaceId>,
+        /// Seals that were kept elsewhere, one a line, as `ledger seals` prints them [default: ledger.seals in the data folder].
+        #[arg(long, value_name = "FILE")]
+        seals: Option<PathBuf>,
+    },
+    /// Prints the newest seal of each workspace, to be kept where nobody who can write to the database can change it.
+    Seals,
 }
 
 /// The options, as the command line and the environment give them.

@@ -6,7 +6,7 @@ use clap::Parser;
 use gateway::{ServerLimits, ShutdownSignal, serve, shutdown};
 use kernel::Caller;
 use store::backup;
-use tessera::config::{CommandLine, Config, Role};
+use tessera::config::{CommandLine, Config, LedgerRole, Role};
 use tessera::{Greeting, Installation, Work, installation, reachable_url};
 use tokio::net::TcpListener;
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let done = Config::load(line.options).map_err(Failure::from).and_then(|config| runtime.block_on(play(role, config)));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("tessera: {error}");
             let mut cause = error.source();
@@ -49,14 +49,16 @@ fn log(is_json: bool) {
     if is_json { log.json().init() } else { log.init() }
 }
 
-async fn play(role: Role, config: Config) -> Result<(), Failure> {
-    if !matches!(role, Role::Check | Role::Backup { .. }) {
+async fn play(role: Role, config: Config) -> Result<ExitCode, Failure> {
+    if !matches!(role, Role::Check | Role::Backup { .. } | Role::Ledger { .. }) {
         // Personal data is in it: a new folder is for its owner alone.
         use std::os::unix::fs::DirBuilderExt as _;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
         made.map_err(|error| format!("the data folder {} cannot be made: {error}. Name another with --data", config.data.display()))?;
     }
-    match role {
+    let done = match role {
+        Role::Ledger { what: LedgerRole::Verify { workspace, seals } } => return verify(&config, workspace, seals).await,
+        Role::Ledger { what: LedgerRole::Seals } => seals(&config).await,
         Role::Run => run(config, Work::Both).await,
         Role::Serve | Role::Work if config.database.is_none() => {
             Err("serve and work are two processes, which a SQLite file cannot have: use `run`, or name a PostgreSQL with --database".into())
@@ -78,7 +80,9 @@ async fn play(role: Role, config: Config) -> Result<(), Failure> {
             let key = backup_key(&config)?;
             let (data, now) = (config.data.clone(), kernel::Clock::system().now());
             let journal = config.data.join("journal");
+            let folder = data.clone();
             let stage = move |stage: &std::path::Path| {
+                ledger::seals::back_up(&folder, stage)?;
                 if journal.exists() {
                     codes::scan::backup_journal(&journal, &stage.join("journal")).map(|_| ()).map_err(std::io::Error::other)
                 } else {
@@ -110,7 +114,30 @@ async fn play(role: Role, config: Config) -> Result<(), Failure> {
             Ok(())
         }
         Role::Check => check(config).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// The books as they are now, whoever runs on them; says by its code whether they are sound.
+async fn verify(config: &Config, workspace: Option<kernel::WorkspaceId>, seals: Option<std::path::PathBuf>) -> Result<ExitCode, Failure> {
+    if let Some(missing) = seals.as_ref().filter(|path| !path.exists()) {
+        return Err(format!("the file of seals {} is not there", missing.display()).into());
     }
+    // Read before the database: no seal is then newer than what the database is asked for.
+    let seals = ledger::seals::read(&seals.unwrap_or_else(|| config.data.join(ledger::seals::FILE)))?;
+    let store = store::Store::open_read_only(config.store()).await?;
+    let options = ledger::verify::Options { workspace, seals, ..Default::default() };
+    let report = ledger::verify::verify(&mut store.snapshot().await?, &options).await?;
+    println!("{report}");
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn seals(config: &Config) -> Result<(), Failure> {
+    let store = store::Store::open_read_only(config.store()).await?;
+    for seal in ledger::seals::newest(&mut store.read()).await? {
+        println!("{}", seal.line());
+    }
+    Ok(())
 }
 
 fn backup_key(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
@@ -193,7 +220,18 @@ async fn run(config: Config, work: Work) -> Result<(), Failure> {
         ended().await;
         trigger.begin();
     });
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let file = config.data.join(ledger::seals::FILE);
+    let sealing = ledger::seals::keep(installation.parts.store.clone(), file, async move {
+        let _ = ended.await;
+    });
+    // Of a process that serves and one that works on the same data folder, the one that works keeps the file.
+    let sealing = (work != Work::ServeOnly).then(|| tokio::spawn(sealing));
     serve_until(listener, tls, &installation, signal).await;
+    drop(end);
+    if let Some(sealing) = sealing {
+        let _ = sealing.await;
+    }
     installation.close().await;
     Ok(())
 }
