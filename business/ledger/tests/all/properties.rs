@@ -11,6 +11,7 @@ use kernel::{Entropy, Id, RawId, Rounding, Timestamp, WorkspaceId};
 use ledger::commands::{self, Conversion, Rate};
 use ledger::judge::Judged;
 use ledger::queries::{self, Dating, Period};
+use ledger::verify::{Options, verify};
 use ledger::{
     AMOUNT_MAX, Account, AccountCode, AccountId, AccountKind, Action, Ask, EntryId, LedgerError, Limits, NewAccount, NewTransfer, Outcome,
     Side, Totals, TransferId, TransferKind, keeper,
@@ -643,7 +644,9 @@ impl Pair {
             let moved = accounts.iter().filter(|account| has_moved(books.totals(account.id))).count();
             equal("accounts in the trial balance", &trial.units.iter().map(|of_unit| of_unit.rows.len()).sum(), &moved)?;
         }
-        Ok(())
+        let mut snapshot = self.store.snapshot().await.map_err(|error| format!("{error:?}"))?;
+        let report = verify(&mut snapshot, &Options::default()).await.map_err(words)?;
+        if report.is_sound() { Ok(()) } else { Err(format!("the books are not sound: {report}")) }
     }
 
     /// Balances at random past times, by both dates.

@@ -376,3 +376,110 @@ async fn two_keepers_at_once_book_everything_once() {
     assert_eq!(places, (1..=300).zip(1..=300).collect::<Vec<(i64, u128)>>());
     assert_eq!(lines.last().unwrap().after.debits_posted, sum);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_wrote_before_what_it_depends_on_is_judged_by_what_stands_when_it_posts() {
+    let world = World::new().await;
+    if world.store.engine() == Engine::Sqlite {
+        return;
+    }
+    let (cash, wallet, _) = accounts(&world).await;
+    let sales = world.open("sales", AccountKind::Income, Limits::None).await;
+    let (wrote, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (store, own): (Store, _) = ((*world.store).clone(), world.workspace);
+    let input = (wrote.clone(), go.clone());
+    let early = tokio::spawn(async move {
+        let unit = store.write(&CALLER, input, move |tx, (wrote, go): (Arc<Notify>, Arc<Notify>)| {
+            Box::pin(async move {
+                // From here on it has its place in the log, before that of the one it will spend from.
+                let mut told = codes(tx, own, vec![post(1, cash, sales, 1)]).await?;
+                wrote.notify_one();
+                go.notified().await;
+                told.extend(codes(tx, own, vec![post(2, wallet, sales, 100), in_full(4, 3)]).await?);
+                Ok::<_, LedgerError>(told)
+            })
+        });
+        unit.await
+    });
+    in_time(wrote.notified()).await;
+    let action = Action::Hold { debit: cash, credit: sales, unit: unit("EUR"), ask: Ask::Exactly(7), expires_at: None };
+    let filled = vec![post(5, cash, wallet, 100), NewTransfer::new(trf(3), action)];
+    assert_eq!(world.codes(filled).await, [Outcome::Created; 2]);
+    go.notify_one();
+    assert_eq!(in_time(early).await.unwrap().unwrap(), [Outcome::Created; 3]);
+    for last in [trf(3), trf(5), trf(2)] {
+        book_up_to(&world, last).await;
+    }
+    assert_eq!(world.totals(wallet).await.debits_left(), 0);
+    assert_eq!(world.totals(cash).await.debits_posted, 108);
+    let lines = queries::statement_forward(&mut world.store.read(), own, sales, &Period::default(), None, 10).await.unwrap();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.last().unwrap().after, world.totals(sales).await);
+    ledger::verify::assert_sound(&world.store).await;
+}
+
+/// A random unit of one caller: a batch with transfers, promises and their resolutions, some of them somebody else's.
+fn random_batch(entropy: &kernel::Entropy, of: &[AccountId], caller: u128, round: u128) -> Vec<NewTransfer> {
+    let below = |bound: usize| entropy.below(bound as u64) as usize;
+    (0..1 + below(6) as u128)
+        .map(|n| {
+            let id = (caller + 1) * 1_000_000 + round * 100 + n;
+            let (debit, credit, amount) = (of[below(of.len())], of[below(of.len())], below(200) as i64 + 1);
+            let pending = trf((below(6) as u128 + 1) * 1_000_000 + below(round as usize + 1) as u128 * 100 + below(6) as u128);
+            let action = match below(10) {
+                0..5 => Action::Post { debit, credit, unit: unit("EUR"), ask: Ask::Exactly(amount) },
+                5..7 => Action::Hold { debit, credit, unit: unit("EUR"), ask: Ask::Exactly(amount), expires_at: None },
+                7 => Action::PostPending { pending, amount: Some(amount) },
+                8 => Action::PostPending { pending, amount: None },
+                _ => Action::VoidPending { pending },
+            };
+            NewTransfer { linked: below(8) == 0, ..NewTransfer::new(trf(id), action) }
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_at_random_leave_books_that_are_sound_and_within_their_limits() {
+    let world = World::new().await;
+    let (cash, one, other) = accounts(&world).await;
+    let till = world.open("till", AccountKind::Asset, Limits::CreditsWithinDebits).await;
+    let sales = world.open("sales", AccountKind::Income, Limits::None).await;
+    let filled = vec![post(1, cash, one, 500), post(2, cash, other, 500), post(3, till, cash, 500)];
+    assert_eq!(world.codes(filled).await, [Outcome::Created; 3]);
+    let keeping = tokio::spawn(keeper::keep((*world.store).clone()));
+    let callers: Vec<JoinHandle<usize>> = (0..6_u128)
+        .map(|caller| {
+            let (store, own): (Store, _) = ((*world.store).clone(), world.workspace);
+            tokio::spawn(async move {
+                let (entropy, of, mut stand) = (kernel::Entropy::seeded(caller as u64), [cash, one, other, till, sales], 0);
+                for round in 0..40 {
+                    let batch = random_batch(&entropy, &of, caller, round);
+                    let told = store.write(&CALLER, batch, move |tx, batch| Box::pin(codes(tx, own, batch))).await.unwrap();
+                    stand += told.iter().filter(|code| **code == Outcome::Created).count();
+                }
+                stand
+            })
+        })
+        .collect();
+    let mut stand = 3;
+    for caller in callers {
+        stand += caller.await.unwrap();
+    }
+    keeping.abort();
+    let _ = keeping.await;
+    let last = vec![post(9_000_000_000, cash, sales, 1)];
+    assert_eq!(world.codes(last).await, [Outcome::Created]);
+    book_up_to(&world, trf(9_000_000_000)).await;
+    let mut reads = world.store.read();
+    let mut lines = 0;
+    for id in [cash, one, other, till, sales] {
+        let account = queries::account(&mut reads, world.workspace, id).await.unwrap();
+        let statement = queries::statement_forward(&mut reads, world.workspace, id, &Period::default(), None, 10_000).await.unwrap();
+        lines += statement.len();
+        let totals = world.totals(id).await;
+        assert_eq!(statement.last().unwrap().after, totals);
+        assert!(totals.are_within(account.limits), "{totals:?}");
+    }
+    assert_eq!(lines, 2 * (stand + 1), "what was answered stands, and nothing else");
+    ledger::verify::assert_sound(&world.store).await;
+}
