@@ -17,7 +17,7 @@ use crate::pages;
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Tessera",
-    description = "Codes that open cards and pages, the leads that follow, and the messages that tell of them. \
+    description = "Codes that open cards and pages, the leads that follow, the messages that tell of them, and the books. \
         Send an API key as `Authorization: Bearer tsk_…`. A POST may carry an `Idempotency-Key`; refusals are problems by RFC 9457."
 ))]
 struct Document;
@@ -45,7 +45,9 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
         .merge(codes::scan::routes(codes::scan::Deps { store: store.clone() }))
         .merge(cards::routes(cards::Deps::new(store.clone(), &parts.public_url)))
         .merge(crate::dead_jobs::routes(store.clone()))
+        .merge(pages::paper_routes(store.clone()))
         .merge(leads::routes(leads::Deps { store: store.clone() }))
+        .merge(ledger::routes(ledger::Deps { store: store.clone() }))
         .merge(notifications::routes(notifications::Deps {
             store: store.clone(),
             allowed: parts.allowed.clone(),

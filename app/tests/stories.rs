@@ -11,6 +11,8 @@ mod codes;
 mod document;
 #[path = "stories/dump.rs"]
 mod dump;
+#[path = "stories/ledger.rs"]
+mod ledger;
 #[path = "stories/parties.rs"]
 mod parties;
 #[path = "stories/people_and_leads.rs"]

@@ -38,7 +38,8 @@ async fn no_two_modules_name_a_schema_alike_and_every_address_says_who_may_ask()
         codes::routes(codes::Deps { store: store.clone(), public_url: parts.public_url.clone() }),
         codes::scan::routes(codes::scan::Deps { store: store.clone() }),
         cards::routes(cards::Deps::new(store.clone(), &parts.public_url)),
-        leads::routes(leads::Deps { store }),
+        leads::routes(leads::Deps { store: store.clone() }),
+        ledger::routes(ledger::Deps { store }),
         notifications::routes(notifications),
     ];
     let whole = world.document();
@@ -69,6 +70,7 @@ async fn no_two_modules_name_a_schema_alike_and_every_address_says_who_may_ask()
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_of_every_module_is_prepared_on_this_engine() {
     let store = store::testing::store().await;
+    let of_ledger: Vec<_> = ledger::statements().collect();
     let modules = [
         ("outbox", outbox::STATEMENTS),
         ("gateway", gateway::STATEMENTS),
@@ -78,6 +80,7 @@ async fn every_statement_of_every_module_is_prepared_on_this_engine() {
         ("codes::scan", codes::scan::STATEMENTS),
         ("leads", leads::STATEMENTS),
         ("cards", cards::STATEMENTS),
+        ("ledger", of_ledger.as_slice()),
     ];
     for (module, statements) in modules {
         assert!(!statements.is_empty(), "{module} has statements");

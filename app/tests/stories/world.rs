@@ -157,7 +157,16 @@ impl World {
     pub async fn drain(&self) -> Drained {
         let installation = self.installation();
         installation.parts.scanner.settle().await.unwrap();
+        ledger::keeper::catch_up(self.store()).await.unwrap();
         outbox::testing::drain(&installation.outbox).await.unwrap()
+    }
+
+    /// Brings the books up to a version. On a server that others use too their open transactions may hold them up.
+    pub async fn book(&self, version: &str) {
+        let version: ledger::queries::Version = version.parse().unwrap();
+        while ledger::queries::version(&mut self.store().read()).await.unwrap() < version {
+            ledger::keeper::catch_up(self.store()).await.unwrap();
+        }
     }
 
     /// Asks again until the answer is as wanted: what memory holds follows the log in a moment, not at once.

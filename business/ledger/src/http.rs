@@ -33,8 +33,6 @@ use wanted::{AccountQuery, BalanceQuery, Detail, StatementQuery, TrialQuery, Wal
 const TRANSFERS_BODY_MAX: usize = 4 * 1024 * 1024;
 /// How many bytes an entry may have: 100 lines with metadata.
 const ENTRY_BODY_MAX: usize = 512 * 1024;
-/// Wallets of one owner that are listed.
-const WALLETS_MAX: u32 = 200;
 /// The version of the books that a table saw.
 const VERSION: HeaderName = HeaderName::from_static("tessera-ledger-version");
 
@@ -241,16 +239,14 @@ async fn wallet(State(deps): State<Deps>, call: Call, Json(body): Json<WalletBod
     .await
 }
 
-/// Lists the wallets of an owner, at most 200, with what stands on them now.
+/// Lists wallets by their owners, with what stands on them now.
 #[utoipa::path(get, path = "/v1/ledger/wallets", tag = "ledger", params(WalletQuery),
     responses((status = 200, body = AccountsView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn wallets(State(deps): State<Deps>, call: Call, Query(query): Query<WalletQuery>) -> Result<Answer<AccountsView>, Problem> {
     let workspace = allowed(&call)?;
-    let (owner, at_least) = query.parse()?;
-    let code_prefix = Some(format!("wallet.{}.{}.", owner.kind, owner.id));
-    let filter = AccountFilter { code_prefix, ..AccountFilter::default() };
+    let (filter, after, limit, at_least) = query.parse()?;
     let (mut reads, version) = books(&deps, at_least).await?;
-    Ok(Answer::ok(page(&mut reads, workspace, (&filter, None, WALLETS_MAX), version).await?))
+    Ok(Answer::ok(page(&mut reads, workspace, (&filter, after.as_ref(), limit), version).await?))
 }
 
 /// Gets a transfer.

@@ -7,7 +7,6 @@ use utoipa::IntoParams;
 
 use super::bodies::{Faults, owner};
 use crate::account::{AccountCode, Unit};
-use crate::commands::Owner;
 use crate::error::LedgerError;
 use crate::queries::{AccountFilter, Dating, Period, Version};
 
@@ -37,9 +36,6 @@ pub(super) struct AccountQuery {
 
 impl AccountQuery {
     pub(super) fn parse(self) -> Result<(AccountFilter, Option<AccountCode>, u32, Option<Version>), Problem> {
-        let code = |field: &'static str, text: Option<String>| {
-            text.map(|text| AccountCode::parse(&text)).transpose().map_err(|error| LedgerError::field(field, error))
-        };
         let is_open = match self.state.as_deref() {
             None => None,
             Some("open") => Some(true),
@@ -49,33 +45,51 @@ impl AccountQuery {
         let filter = AccountFilter {
             kind: self.kind.map(|word| word.parse()).transpose().map_err(|error| LedgerError::field("kind", error))?,
             unit: self.unit.map(|text| Unit::parse(&text)).transpose().map_err(|error| LedgerError::field("unit", error))?,
-            code_prefix: code("code", self.code)?.map(|code| code.as_str().to_owned()),
+            code_prefix: self
+                .code
+                .map(|text| AccountCode::parse(&text))
+                .transpose()
+                .map_err(|error| LedgerError::field("code", error))?
+                .map(|code| code.as_str().to_owned()),
             is_open,
         };
         let limit = PageQuery { after: None, limit: self.limit }.limit()?;
-        Ok((filter, code("after", self.after)?, limit, at_least(self.at_least.as_deref())?))
+        Ok((filter, after(self.after)?, limit, at_least(self.at_least.as_deref())?))
     }
 }
 
-/// Whose wallets are wanted.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+/// Whose wallets are wanted; nothing said lets all of them through.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WalletQuery {
     /// The owner's kind.
-    owner_kind: String,
-    /// The owner.
-    owner_id: String,
+    owner_kind: Option<String>,
+    /// The owner, of that kind.
+    owner_id: Option<String>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// How many at most, 1 to 200; 50 when absent.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
     /// The answer sees at least this version of the books.
     #[param(value_type = Option<String>)]
     at_least: Option<String>,
 }
 
 impl WalletQuery {
-    pub(super) fn parse(self) -> Result<(Owner, Option<Version>), LedgerError> {
+    pub(super) fn parse(self) -> Result<(AccountFilter, Option<AccountCode>, u32, Option<Version>), Problem> {
         let mut faults = Faults::default();
-        let owner = owner(self.owner_kind, self.owner_id, &mut faults);
-        Ok((faults.done(owner)?, at_least(self.at_least.as_deref())?))
+        let prefix = match (self.owner_kind, self.owner_id) {
+            (None, None) => Some("wallet.".to_owned()),
+            (Some(kind), None) => owner(kind, "x".to_owned(), &mut faults).map(|owner| format!("wallet.{}.", owner.kind)),
+            (kind, Some(id)) => {
+                owner(kind.unwrap_or_default(), id, &mut faults).map(|owner| format!("wallet.{}.{}.", owner.kind, owner.id))
+            }
+        };
+        let filter = AccountFilter { code_prefix: Some(faults.done(prefix)?), ..AccountFilter::default() };
+        let limit = PageQuery { after: None, limit: self.limit }.limit()?;
+        Ok((filter, after(self.after)?, limit, at_least(self.at_least.as_deref())?))
     }
 }
 
@@ -180,4 +194,10 @@ impl TrialQuery {
 
 fn at_least(text: Option<&str>) -> Result<Option<Version>, LedgerError> {
     text.map(str::parse).transpose().map_err(|error| LedgerError::field("at_least", error))
+}
+
+fn after(text: Option<String>) -> Result<Option<AccountCode>, LedgerError> {
+    text.map(|text| AccountCode::parse(&text))
+        .transpose()
+        .map_err(|_| LedgerError::field("after", "must be the `next` of a page of this list"))
 }
