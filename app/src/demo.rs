@@ -1,4 +1,6 @@
-//! The demonstration workspace of a very first start: a person, a card, its code and, for scripts, an API key.
+//! The demonstration workspace of a very first start: a person, a card, its code, a year of books and, for scripts, an API key.
+
+mod books;
 
 use cards::{LabelledDraft, LinkDraft, Profile, ProfileDraft};
 use codes::PublicCode;
@@ -128,7 +130,8 @@ async fn make(store: &Store) -> Result<(), DemonstrationError> {
                 Ok::<_, DemonstrationError>(())
             })
         })
-        .await
+        .await?;
+    books::fill(store, workspace).await
 }
 
 #[cfg(test)]
@@ -144,5 +147,28 @@ mod tests {
         let mut reads = store.read();
         let person = people::queries::person_by_email_everywhere(&mut reads, &owner).await.unwrap().unwrap();
         assert_eq!(people::queries::memberships_everywhere(&mut reads, person.id).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_books_of_the_demonstration_balance_and_count_from_a_year() {
+        let store = store::testing::store().await;
+        seed(&store, false).await.unwrap();
+        ledger::keeper::catch_up(&store).await.unwrap();
+        let mut reads = store.read();
+        let workspace = people::queries::first_workspace_everywhere(&mut reads).await.unwrap().unwrap().id;
+        let trial = ledger::queries::trial_balance(&mut reads, workspace, None).await.unwrap();
+        let units: Vec<&str> = trial.units.iter().map(|unit| unit.unit.as_str()).collect();
+        assert_eq!(units, ["EUR", "USD", "points.grocery"]);
+        assert!(trial.units.iter().all(|unit| unit.debits == unit.credits && unit.debits > 0));
+        let code = ledger::AccountCode::parse("bank.eur").unwrap();
+        let bank = ledger::queries::account_by_code(&mut reads, workspace, &code).await.unwrap().unwrap();
+        let first = ledger::browse::first_day(&mut reads, workspace, bank.id).await.unwrap().unwrap();
+        assert_eq!(store.clock().now().day() - first.day(), 364);
+        let wallets = ledger::queries::AccountFilter { code_prefix: Some("wallet.".into()), ..Default::default() };
+        let wallets = ledger::queries::accounts(&mut reads, workspace, &wallets, None, 100).await.unwrap();
+        assert_eq!(wallets.len(), 5);
+        let totals = ledger::queries::totals_of(&mut reads, workspace, &wallets).await.unwrap();
+        assert!(wallets.iter().all(|wallet| wallet.balance(&totals[&wallet.id]) > 0));
+        assert_eq!(totals.values().filter(|totals| totals.debits_pending > 0).count(), 2);
     }
 }

@@ -39,6 +39,9 @@ const DONE: &[(&str, &str)] = &[
     ("revoked", "The key was revoked: it opens nothing any more."),
     ("deleted", "The endpoint was deleted."),
     ("tested", "A test is on its way; reload to see how it ends."),
+    ("opened", "The account is open."),
+    ("closed", "The account is closed: nothing can be posted to it."),
+    ("reopened", "The account is open again."),
     ("consent", "The new text is in force. What was agreed to before stays on record as it was."),
 ];
 
@@ -263,8 +266,8 @@ impl Frame {
     }
 
     /// The sections of the bar.
-    pub fn sections(&self) -> [(&'static str, &'static str); 4] {
-        [("leads", "Leads"), ("cards", "Cards"), ("codes", "Codes"), ("settings", "Settings")]
+    pub fn sections(&self) -> [(&'static str, &'static str); 5] {
+        [("leads", "Leads"), ("cards", "Cards"), ("codes", "Codes"), ("ledger", "Ledger"), ("settings", "Settings")]
     }
 }
 

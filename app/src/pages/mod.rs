@@ -6,6 +6,7 @@ mod chart;
 mod codes;
 mod frame;
 mod leads;
+mod ledger;
 pub mod scan;
 mod session;
 mod settings;
@@ -18,6 +19,8 @@ use http::StatusCode;
 use crate::installation::Parts;
 use frame::{Frame, sentence};
 
+pub use ledger::paper::routes as paper_routes;
+
 /// Every page that the router serves.
 pub fn routes(parts: Parts) -> Router {
     let owner = Router::new()
@@ -25,6 +28,7 @@ pub fn routes(parts: Parts) -> Router {
         .merge(leads::routes())
         .merge(cards::routes())
         .merge(codes::routes())
+        .merge(ledger::routes())
         .merge(settings::routes());
     scan::routes(parts.clone()).merge(owner.with_state(parts)).merge(assets::routes())
 }

@@ -203,6 +203,14 @@ async fn undated(
     }
 }
 
+/// The first instant from which something counts on the account.
+pub async fn first_day(reads: &mut impl Reads, workspace: WorkspaceId, account: AccountId) -> Result<Option<Timestamp>, LedgerError> {
+    let params = [sql::raw_p(workspace), sql::raw_p(account)];
+    let dated = reads.row(&browse::FIRST_DATED, &params, browse::first).await?.flatten().map(Timestamp::from_micros);
+    let booked = queries::statement_forward(reads, workspace, account, &Period::default(), None, 1).await?;
+    Ok(dated.into_iter().chain(booked.first().map(|line| line.booked_at)).min())
+}
+
 /// The balance by day at the end of each of `steps` steps of `width_micros` from `from` on.
 pub async fn balances_by_day(
     reads: &mut impl Reads,

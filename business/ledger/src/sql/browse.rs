@@ -10,15 +10,16 @@ use crate::queries::Line;
 
 store::statements! {
     // The newest by the day that they count from, below a day and a position.
-    DATED_BACK = "select d.effective_at as counts_at, h.position, h.side, h.booked_at, h.debits_posted, h.credits_posted,
+    DATED_BACK = "select h.position, h.side, h.booked_at, h.debits_posted, h.credits_posted,
           h.debits_pending, h.credits_pending, t.id, t.kind, t.debit, t.credit, t.unit, t.amount, t.released, t.pending, t.expires_at,
-          t.effective_at, t.recorded_at, t.entry, t.source, t.memo, t.metadata, t.actor
+          t.effective_at, t.recorded_at, t.entry, t.source, t.memo, t.metadata, t.actor, d.effective_at as counts_at
         from (select position, effective_at from ledger_dated where workspace = $1 and account = $2
             and effective_at >= $3 and effective_at < $4 and (effective_at < $5 or (effective_at = $5 and position < $6))
             order by effective_at desc, position desc limit $7) d
         join ledger_history h on h.workspace = $1 and h.epoch = d.position / 65536 and h.account = $2 and h.position = d.position
         join ledger_transfers t on t.workspace = $1 and t.id = h.transfer
         order by d.effective_at desc, d.position desc";
+    FIRST_DATED = "select min(effective_at) as first from ledger_dated where workspace = $1 and account = $2";
     // What counts inside of each step of a span without being booked there, and what is booked there without counting there.
     DATED_STEPS = "select step, cast(sum(sign * (debit / 4294967296)) as bigint) as debits_high,
           cast(sum(sign * (debit % 4294967296)) as bigint) as debits_low,
@@ -45,6 +46,10 @@ store::statements! {
 
 pub(crate) fn dated_line(row: &Row<'_>) -> Result<(i64, Line), StoreError> {
     Ok((row.get("counts_at")?, history::line(row)?))
+}
+
+pub(crate) fn first(row: &Row<'_>) -> Result<Option<i64>, StoreError> {
+    row.get("first")
 }
 
 pub(crate) fn step(row: &Row<'_>) -> Result<(i64, Totals), StoreError> {

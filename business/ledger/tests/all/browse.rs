@@ -124,6 +124,9 @@ async fn a_chart_by_day_goes_through_the_balances_of_the_lines() {
     let account = shop.account(shop.cash).await;
     let expected = shop.expected(&account).await;
     let mut reads = shop.world.store.read();
+    assert_eq!(browse::first_day(&mut reads, shop.world.workspace, shop.cash).await.unwrap(), Some(expected[0].0.at));
+    let unmoved = shop.world.open("unmoved", AccountKind::Asset, Limits::None).await;
+    assert_eq!(browse::first_day(&mut reads, shop.world.workspace, unmoved).await.unwrap(), None);
     for (from, width, steps) in
         [(shop.start, HOUR * 24, 5), (shop.start.minus(HOUR * 48), HOUR * 5, 40), (shop.start.plus(HOUR * 30), HOUR, 9)]
     {
