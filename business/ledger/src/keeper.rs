@@ -6,7 +6,7 @@
 //! one changes nothing.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use kernel::{Caller, Timestamp, WorkspaceId};
@@ -71,13 +71,18 @@ pub struct Sealed {
     pub hash: Hash,
 }
 
-/// Runs until the process ends; what it is in the middle of then is not kept, and done again.
+/// Runs until the process ends; what it is in the middle of then is not kept, and done again. While there is more than a
+/// step's worth to book, the next step is computed while the one before it is written.
 pub async fn keep(store: Store) {
     let mut bell = BELL.subscribe();
+    let mut next = None;
     loop {
-        match step(&store).await {
-            Ok(count) if count == STEP_MAX as usize => continue,
-            Ok(_) => {}
+        match advance(&store, next.take()).await {
+            Ok(Advance::MoreWaits(prepared)) => {
+                next = prepared;
+                continue;
+            }
+            Ok(Advance::CaughtUp) => {}
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the books were not brought up to date");
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -89,16 +94,37 @@ pub async fn keep(store: Store) {
     }
 }
 
+enum Advance {
+    /// Everything that could be seen is booked.
+    CaughtUp,
+    /// There is more, and perhaps the next step is ready.
+    MoreWaits(Option<Step>),
+}
+
+async fn advance(store: &Store, ready: Option<Step>) -> Result<Advance, LedgerError> {
+    let step = match ready {
+        Some(step) => step,
+        None => match prepare_first(store).await? {
+            Some(step) => step,
+            None => return Ok(Advance::CaughtUp),
+        },
+    };
+    if step.count < STEP_MAX as usize {
+        return Ok(if write(store, &step).await? { Advance::CaughtUp } else { Advance::MoreWaits(None) });
+    }
+    let (written, ahead) = tokio::join!(write(store, &step), prepare(store, step.to, &step.carried));
+    Ok(Advance::MoreWaits(if written? { ahead? } else { None }))
+}
+
 /// Books everything that is in the log and can be seen. For tests, the command line and a start.
 pub async fn catch_up(store: &Store) -> Result<usize, LedgerError> {
     let mut total = 0;
-    loop {
-        let count = step(store).await?;
-        total += count;
-        if count == 0 {
-            return Ok(total);
+    while let Some(step) = prepare_first(store).await? {
+        if write(store, &step).await? {
+            total += step.count;
         }
     }
+    Ok(total)
 }
 
 /// To be called once at each start, before anything is posted: where the database was moved to another server, whose
@@ -123,7 +149,8 @@ pub async fn settle(store: &Store) -> Result<(), LedgerError> {
                 .await?;
             continue;
         }
-        book(store, &mut reads, cursor, logged).await?;
+        let step = compute(&mut reads, cursor, logged, &Carried::new()).await?;
+        write(store, &step).await?;
     }
 }
 
@@ -131,22 +158,39 @@ pub(crate) async fn cursor(reads: &mut impl Reads) -> Result<(Cursor, i64), Ledg
     reads.row(&keep::CURSOR_EVERYWHERE, &[], keep::cursor).await?.ok_or(LedgerError::NotFound { what: "keeper" })
 }
 
-/// One step: books up to two thousand transfers, and says how many.
-async fn step(store: &Store) -> Result<usize, LedgerError> {
-    let mut reads = store.read();
-    let (cursor, _) = cursor(&mut reads).await?;
-    let logged =
-        reads.rows(&keep::UNBOOKED_EVERYWHERE, store::params![cursor.xid, cursor.seq, cursor.first_seq, STEP_MAX], keep::logged).await?;
-    if logged.is_empty() {
-        return Ok(0);
-    }
-    book(store, &mut reads, cursor, logged).await
+/// What the accounts and the newest block of each workspace are like after a step that may not be written yet.
+type Carried = HashMap<WorkspaceId, (Sealed, Balances)>;
+/// The last position and the totals of accounts.
+type Balances = HashMap<AccountId, (i64, Totals)>;
+
+/// A step that was computed.
+struct Step {
+    from: Cursor,
+    to: Cursor,
+    /// How many transfers it books.
+    count: usize,
+    pages: Arc<Pages>,
+    carried: Carried,
 }
 
-async fn book(store: &Store, reads: &mut Read, cursor: Cursor, logged: Vec<Logged>) -> Result<usize, LedgerError> {
+async fn prepare_first(store: &Store) -> Result<Option<Step>, LedgerError> {
+    let (cursor, _) = cursor(&mut store.read()).await?;
+    prepare(store, cursor, &Carried::new()).await
+}
+
+/// Computes the step from `from`, where `carried` is what the step before it leaves; none where nothing can be seen there.
+async fn prepare(store: &Store, from: Cursor, carried: &Carried) -> Result<Option<Step>, LedgerError> {
+    let mut reads = store.read();
+    let logged = reads.rows(&keep::UNBOOKED_EVERYWHERE, store::params![from.xid, from.seq, from.first_seq, STEP_MAX], keep::logged).await?;
+    if logged.is_empty() {
+        return Ok(None);
+    }
+    compute(&mut reads, from, logged, carried).await.map(Some)
+}
+
+async fn compute(reads: &mut Read, from: Cursor, logged: Vec<Logged>, before: &Carried) -> Result<Step, LedgerError> {
     let count = logged.len();
-    let last = logged.last().map_or(cursor, |last| Cursor { xid: last.xid, seq: last.seq, ..cursor });
-    let mut pages = Pages::default();
+    let to = logged.last().map_or(from, |last| Cursor { xid: last.xid, seq: last.seq, ..from });
     let mut of_workspaces: Vec<(WorkspaceId, Vec<Logged>)> = Vec::new();
     let mut index: HashMap<WorkspaceId, usize> = HashMap::new();
     for entry in logged {
@@ -156,20 +200,40 @@ async fn book(store: &Store, reads: &mut Read, cursor: Cursor, logged: Vec<Logge
         });
         of_workspaces[at].1.push(entry);
     }
+    let (mut pages, mut carried) = (Pages::default(), Carried::new());
     for (workspace, logged) in of_workspaces {
         let own = sql::raw_p(workspace);
-        let before = reads.row(&keep::LAST_BLOCK, std::slice::from_ref(&own), keep::last_block).await?;
+        let known = before.get(&workspace);
+        let last_block = match known {
+            Some((sealed, _)) => Some(*sealed),
+            None => reads.row(&keep::LAST_BLOCK, std::slice::from_ref(&own), keep::last_block).await?,
+        };
         let mut accounts: Vec<AccountId> = logged.iter().flat_map(|l| [l.transfer.debit, l.transfer.credit]).collect();
         accounts.sort_unstable();
         accounts.dedup();
-        let known = reads.rows(&keep::BALANCES, &[own, sql::raw_list(accounts)], keep::balance).await?;
-        let balances = known.into_iter().map(|(account, position, totals)| (account, (position, totals))).collect();
-        pages.add(workspace, cursor.era, before, balances, &logged);
+        let mut balances = Balances::with_capacity(accounts.len());
+        if let Some((_, known)) = known {
+            accounts.retain(|account| match known.get(account) {
+                Some(balance) => {
+                    balances.insert(*account, *balance);
+                    false
+                }
+                None => true,
+            });
+        }
+        let read = reads.rows(&keep::BALANCES, &[own, sql::raw_list(accounts)], keep::balance).await?;
+        balances.extend(read.into_iter().map(|(account, position, totals)| (account, (position, totals))));
+        if let Some(sealed) = pages.add(workspace, from.era, last_block, &mut balances, &logged) {
+            carried.insert(workspace, (sealed, balances));
+        }
     }
-    let written = store.write_bulk(&CALLER, (cursor, last, std::sync::Arc::new(pages)), |tx, (cursor, last, pages)| {
-        Box::pin(async move { pages.write(tx, cursor, last).await })
-    });
-    Ok(if written.await? { count } else { 0 })
+    Ok(Step { from, to, count, pages: Arc::new(pages), carried })
+}
+
+/// Writes a step; false where another keeper did so before.
+async fn write(store: &Store, step: &Step) -> Result<bool, LedgerError> {
+    let input = (step.from, step.to, Arc::clone(&step.pages));
+    store.write_bulk(&CALLER, input, |tx, (from, to, pages)| Box::pin(async move { pages.write(tx, from, to).await })).await
 }
 
 /// The rows of one step, ready to be written.
@@ -187,10 +251,10 @@ impl Pages {
         workspace: WorkspaceId,
         era: i64,
         before: Option<Sealed>,
-        mut balances: HashMap<AccountId, (i64, Totals)>,
+        balances: &mut Balances,
         logged: &[Logged],
-    ) {
-        let (Some(first), Some(last)) = (logged.first(), logged.last()) else { return };
+    ) -> Option<Sealed> {
+        let (first, last) = (logged.first()?, logged.last()?);
         let own = sql::raw_p(workspace);
         let before = before.unwrap_or(Sealed { number: 0, last_position: 0, booked_at: Timestamp::from_micros(0), hash: [0; 32] });
         let mut leaves = Vec::with_capacity(logged.len() * 32);
@@ -240,10 +304,12 @@ impl Pages {
         }
         // Rows that stand together in the table are written together.
         self.history[from..].sort_by(|a, b| key(a).cmp(&key(b)));
-        for (account, (position, totals)) in balances {
-            let at = booked.get(&account).copied().unwrap_or(booked_at);
-            let [a, b, c, d] = sql::totals_p(&totals);
-            self.balances.push(vec![own.clone(), sql::raw_p(account), P::Int(position), P::Int(at.as_micros()), a, b, c, d]);
+        let mut changed: Vec<_> = balances.iter().collect();
+        changed.sort_unstable_by_key(|(account, _)| **account);
+        for (account, (position, totals)) in changed {
+            let at = booked.get(account).copied().unwrap_or(booked_at);
+            let [a, b, c, d] = sql::totals_p(totals);
+            self.balances.push(vec![own.clone(), sql::raw_p(*account), P::Int(*position), P::Int(at.as_micros()), a, b, c, d]);
         }
         let place = Place { number: before.number + 1, first_position: before.last_position + 1, last_position: position, booked_at };
         let hash = seal::block(workspace, &place, &before.hash, &leaves);
@@ -261,6 +327,7 @@ impl Pages {
             P::Bytes(leaves.into()),
             P::Bytes(hash.to_vec().into()),
         ]);
+        Some(Sealed { number: place.number, last_position: position, booked_at, hash })
     }
 
     /// Writes the step unless somebody else did; true means that it was written.

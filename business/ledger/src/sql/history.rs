@@ -6,7 +6,7 @@
 
 use store::{Row, StoreError};
 
-use super::{account, id, totals, transfer};
+use super::{account, id, totals, transfer_from};
 use crate::account::{Account, AccountId, Totals};
 use crate::queries::Line;
 
@@ -108,7 +108,7 @@ pub(crate) fn line(row: &Row<'_>) -> Result<Line, StoreError> {
         position: row.get("position")?,
         side: row.parsed("side")?,
         booked_at: row.time("booked_at")?,
-        transfer: transfer(row)?,
+        transfer: transfer_from(row, 7)?,
         after: totals(row)?,
     })
 }

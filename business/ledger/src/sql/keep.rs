@@ -4,7 +4,7 @@
 
 use store::{Row, StoreError};
 
-use super::{id, totals, transfer};
+use super::{id, totals_from, transfer_from};
 use crate::account::{AccountId, Totals};
 use crate::keeper::{Cursor, Logged, Sealed};
 
@@ -66,7 +66,7 @@ pub(crate) fn cursor(row: &Row<'_>) -> Result<(Cursor, i64), StoreError> {
 }
 
 pub(crate) fn logged(row: &Row<'_>) -> Result<Logged, StoreError> {
-    Ok(Logged { workspace: id(row, "workspace")?, xid: row.get("xid")?, seq: row.get("seq")?, transfer: transfer(row)? })
+    Ok(Logged { xid: row.get(0)?, seq: row.get(1)?, workspace: id(row, 2)?, transfer: transfer_from(row, 3)? })
 }
 
 pub(crate) fn last_block(row: &Row<'_>) -> Result<Sealed, StoreError> {
@@ -80,5 +80,5 @@ pub(crate) fn last_block(row: &Row<'_>) -> Result<Sealed, StoreError> {
 }
 
 pub(crate) fn balance(row: &Row<'_>) -> Result<(AccountId, i64, Totals), StoreError> {
-    Ok((id(row, "account")?, row.get("position")?, totals(row)?))
+    Ok((id(row, 0)?, row.get(1)?, totals_from(row, 2)?))
 }
