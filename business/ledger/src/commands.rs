@@ -16,7 +16,7 @@ use crate::judge::{Judged, Judgement, Scene, judge};
 use crate::transfer::{Action, EntryId, NewTransfer, Outcome, Transfer, TransferId, TransferKind};
 use crate::{queries, sql};
 
-pub use convert::{Conversion, Converted, Rate, convert, rounding_word};
+pub use convert::{Conversion, Converted, Rate, convert, parse_rounding, rounding_word};
 
 /// What closing an account excludes, and posting does not.
 const LOCK: &str = "ledger";

@@ -4,7 +4,7 @@ use kernel::WorkspaceId;
 use serde_json::{Value, json};
 use store::Tx;
 
-use super::Owner;
+use super::{Conversion, Converted, Owner};
 use crate::account::{Account, AccountId, NewAccount, Unit};
 use crate::error::LedgerError;
 use crate::judge::Judged;
@@ -71,4 +71,10 @@ pub async fn post_batch(tx: &mut Tx, batch: Vec<NewTransfer>) -> Result<Vec<Judg
 pub async fn post(tx: &mut Tx, source: &str, transfers: Vec<NewTransfer>) -> Result<Vec<Judged>, LedgerError> {
     let workspace = may(tx)?;
     super::post(tx, workspace, source, transfers).await
+}
+
+/// Converts one unit into another.
+pub async fn convert(tx: &mut Tx, asked: Conversion) -> Result<Converted, LedgerError> {
+    let workspace = may(tx)?;
+    super::convert(tx, workspace, asked).await
 }

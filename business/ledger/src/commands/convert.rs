@@ -155,12 +155,19 @@ pub const fn rounding_word(rounding: Rounding) -> &'static str {
     }
 }
 
+/// Reads the word of a way of rounding.
+pub fn parse_rounding(text: &str) -> Result<Rounding, WordError> {
+    let all = [Rounding::Down, Rounding::Up, Rounding::HalfUp, Rounding::HalfEven];
+    let word = WordError("must be down, up, half_up or half_even");
+    all.into_iter().find(|rounding| rounding_word(*rounding) == text).ok_or(word)
+}
+
 /// Converts as one entry of two linked transfers, through the accounts `exchange.<unit>`, which are opened when they are
 /// first needed. Refuses an amount that converts to nothing or to more than one transfer may move. Asked for again with the
 /// same identifiers and content nothing happens; a refusal leaves the caller's unit good.
 pub async fn convert(tx: &mut Tx, workspace: WorkspaceId, asked: Conversion) -> Result<Converted, LedgerError> {
     if !(1..=AMOUNT_MAX).contains(&asked.amount) {
-        return Err(LedgerError::field("amount_minor", format_args!("must be 1 to {AMOUNT_MAX} minor units")));
+        return Err(LedgerError::field("amount", format_args!("must be 1 to {AMOUNT_MAX} minor units")));
     }
     if asked.ids[0] == asked.ids[1] {
         return Err(LedgerError::field("ids", "must be two: a conversion is two transfers"));
@@ -174,7 +181,7 @@ pub async fn convert(tx: &mut Tx, workspace: WorkspaceId, asked: Conversion) -> 
         return Err(LedgerError::field("rate", format_args!("makes more than {AMOUNT_MAX} minor units of {}", to.unit)));
     };
     if amount_to == 0 {
-        return Err(LedgerError::field("amount_minor", format_args!("converts to nothing: less than a minor unit of {}", to.unit)));
+        return Err(LedgerError::field("amount", format_args!("converts to nothing: less than a minor unit of {}", to.unit)));
     }
     let taken_by = exchange(tx, workspace, &from.unit).await?;
     let given_by = exchange(tx, workspace, &to.unit).await?;

@@ -103,10 +103,10 @@ async fn what_converts_to_nothing_or_to_too_much_is_refused_and_opens_nothing() 
     let more_euros = account(&world, "euros.more", "EUR").await;
     let unknown = AccountId::from_raw(trf(77).raw());
     for (asked, field) in [
-        (conversion([1, 2], euros, yens, 0, "1"), "amount_minor"),
-        (conversion([1, 2], euros, yens, -5, "1"), "amount_minor"),
-        (conversion([1, 2], euros, yens, AMOUNT_MAX + 1, "1"), "amount_minor"),
-        (conversion([1, 2], euros, yens, 50, "1"), "amount_minor"),
+        (conversion([1, 2], euros, yens, 0, "1"), "amount"),
+        (conversion([1, 2], euros, yens, -5, "1"), "amount"),
+        (conversion([1, 2], euros, yens, AMOUNT_MAX + 1, "1"), "amount"),
+        (conversion([1, 2], euros, yens, 50, "1"), "amount"),
         (conversion([1, 2], yens, euros, AMOUNT_MAX, "1"), "rate"),
         (conversion([1, 2], euros, yens, AMOUNT_MAX, "999999999999999999"), "rate"),
         (conversion([1, 1], euros, yens, 100, "1"), "ids"),
