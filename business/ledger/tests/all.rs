@@ -22,5 +22,9 @@ mod properties;
 mod queries;
 #[path = "all/races.rs"]
 mod races;
+#[path = "all/tampering.rs"]
+mod tampering;
+#[path = "all/verify.rs"]
+mod verify;
 #[path = "all/world.rs"]
 mod world;

@@ -38,7 +38,6 @@ pub(super) struct Books {
     pub(super) sealed: Seal,
     pub(super) sealed_end: Option<(i64, At)>,
     pub(super) blocks: VecDeque<BlockRow>,
-    /// Whether all blocks were read.
     pub(super) is_read: bool,
     pub(super) last_number: i64,
     /// The rows of the log that belong to the next block, with their leaves.
@@ -99,7 +98,6 @@ pub(super) struct Walk<'a> {
     /// Transfers that depend on a limit or a promise, the one with the lowest place first.
     pub(super) judged: BinaryHeap<Reverse<ToJudge>>,
     pub(super) reordered_max: usize,
-    /// The workspaces to look at: from, until.
     pub(super) scope: (Vec<u8>, Vec<u8>),
 }
 
@@ -378,16 +376,17 @@ impl<'a> Walk<'a> {
             }
             booked.extend(position.map(|position| (position, row)));
         }
+        let is_whole = alignment.removed.is_empty() && alignment.rows.iter().all(|fit| matches!(fit, Fit::Sealed(_)));
         for leaf in alignment.removed {
             let position = Some(block.first_position + leaf as i64);
             self.findings.add(finding(Trouble::Removed, position, None, "what was sealed here is gone from the log"));
         }
         booked.sort_by_key(|(position, _)| *position);
-        self.book(bits, booked, &block).await
+        self.book(bits, booked, &block, is_whole).await
     }
 
     /// Enters the rows of a block into what is added up.
-    async fn book(&mut self, bits: u128, rows: Vec<(i64, LogRow)>, block: &BlockRow) -> Result<(), LedgerError> {
+    async fn book(&mut self, bits: u128, rows: Vec<(i64, LogRow)>, block: &BlockRow, is_whole: bool) -> Result<(), LedgerError> {
         let Some(workspace) = self.books.get(&bits).map(|books| books.workspace) else { return Ok(()) };
         let mut booked_at = self.books.get(&bits).map_or(block.booked_at, |books| books.sealed.booked_at);
         for (position, row) in rows {
@@ -425,7 +424,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        if booked_at != block.booked_at {
+        if is_whole && booked_at != block.booked_at {
             let words = format!("block {} says that it was booked at {}, and its transfers {booked_at}", block.number, block.booked_at);
             self.findings.add(plain(Trouble::Block, Some(workspace), words));
         }
