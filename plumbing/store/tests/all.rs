@@ -19,5 +19,7 @@ mod probe;
 mod promises;
 #[path = "all/proxy.rs"]
 mod proxy;
+#[path = "all/snapshots.rs"]
+mod snapshots;
 #[path = "all/sqlite.rs"]
 mod sqlite;

@@ -192,8 +192,9 @@ fn impossible(transfer: &Transfer) -> Option<&'static str> {
 
 /// Totals in words.
 pub(crate) fn in_words(totals: &Totals) -> String {
-    let Totals { debits_posted, credits_posted, debits_pending, credits_pending } = totals;
-    format!("debits {debits_posted} (pending {debits_pending}), credits {credits_posted} (pending {credits_pending})")
+    let pending = |pending: i128| if pending == 0 { String::new() } else { format!(" (pending {pending})") };
+    let Totals { debits_posted, credits_posted, debits_pending, credits_pending } = *totals;
+    format!("debits {debits_posted}{}, credits {credits_posted}{}", pending(debits_pending), pending(credits_pending))
 }
 
 pub(crate) fn id<I: Id>(bits: u128) -> I {
