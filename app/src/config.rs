@@ -102,6 +102,9 @@ pub struct Options {
     /// PostgreSQL instead of SQLite: postgres://user:password@host:port/name.
     #[arg(long, global = true, env = "TESSERA_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
+    /// A PostgreSQL replica of that database, which answers statements and balances: postgres://user:password@host:port/name.
+    #[arg(long, global = true, env = "TESSERA_READ_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub read_database: Option<String>,
     /// Certificate authorities (PEM) for PostgreSQL, beside the public ones.
     #[arg(long, global = true, env = "TESSERA_DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<PathBuf>,
@@ -153,6 +156,7 @@ struct File {
     listen: Option<String>,
     public_url: Option<String>,
     database: Option<String>,
+    read_database: Option<String>,
     database_ca: Option<PathBuf>,
     tls: Option<String>,
     smtp: Option<String>,
@@ -196,6 +200,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// PostgreSQL, if wanted.
     pub database: Option<String>,
+    /// A replica of it, for reads.
+    pub read_database: Option<String>,
     /// Its certificate authorities.
     pub database_ca: Option<Vec<u8>>,
     /// TLS at our own door.
@@ -255,6 +261,15 @@ impl Config {
         {
             return refused("database", &hide(url), "write postgres://user:password@host:port/name, or leave it out for SQLite");
         }
+        let read_database = options.read_database.or(file.read_database).filter(|url| !url.is_empty());
+        if let Some(url) = &read_database {
+            if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+                return refused("read_database", &hide(url), "write postgres://user:password@host:port/name, or leave it out");
+            }
+            if database.is_none() {
+                return refused("read_database", &hide(url), "name the PostgreSQL database that it is a replica of with --database");
+            }
+        }
         let tls = match options.tls.or(file.tls).as_deref() {
             None | Some("" | "off") => Tls::Off,
             Some("local") => Tls::Local,
@@ -297,6 +312,7 @@ impl Config {
             listen,
             public_url,
             database,
+            read_database,
             database_ca,
             tls,
             smtp,
@@ -314,6 +330,7 @@ impl Config {
     /// How the store is opened.
     pub fn store(&self) -> store::Config {
         store::Config {
+            replica_url: self.read_database.clone(),
             authorities_pem: self.database_ca.clone(),
             key_file: self.secret_key.clone(),
             ..store::Config::new(&self.data, self.database.clone())
@@ -371,13 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_for_reads_goes_with_its_primary() {
+        let replica = |o: &mut Options| o.read_database = Some("postgres://u:hidden@replica/d".into());
+        let words = load(replica).unwrap_err().to_string();
+        assert!(words.starts_with("read_database") && words.contains("--database") && !words.contains("hidden"), "{words}");
+        let both = load(|o| {
+            replica(o);
+            o.database = Some("postgres://u@primary/d".into());
+        });
+        assert_eq!(both.unwrap().store().replica_url.as_deref(), Some("postgres://u:hidden@replica/d"));
+    }
+
+    #[test]
     fn a_wrong_value_is_refused_by_name_with_its_fix_and_without_its_password() {
         type Change = fn(&mut Options);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 8] = [
             (|o| o.listen = Some("8080".into()), "listen"),
             (|o| o.public_url = Some("https://go.example.com/x".into()), "public_url"),
             (|o| o.public_url = Some("ftp://go.example.com".into()), "public_url"),
             (|o| o.database = Some("mysql://u:hidden@h/d".into()), "database"),
+            (|o| o.read_database = Some("mysql://u:hidden@h/d".into()), "read_database"),
             (|o| o.tls = Some("cert.pem".into()), "tls"),
             (|o| o.smtp = Some("http://u:hidden@h".into()), "smtp"),
             (|o| o.trusted_proxy = vec!["10.0.0.0/99".into()], "trusted_proxies"),

@@ -56,6 +56,7 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(wallets, wallet))
         .routes(routes!(batch::transfers).layer(body_limit(TRANSFERS_BODY_MAX)))
         .routes(routes!(batch::entry).layer(body_limit(ENTRY_BODY_MAX)))
+        .routes(routes!(batch::conversion))
         .routes(routes!(transfer))
         .routes(routes!(entry))
         .routes(routes!(trial_balance))
@@ -70,7 +71,7 @@ fn allowed(call: &Call) -> Result<WorkspaceId, Problem> {
 
 /// Where the books are read, having come as far as the caller asked for, and how far that is.
 async fn books(deps: &Deps, at_least: Option<Version>) -> Result<(Read, Version), LedgerError> {
-    let mut reads = deps.store.read();
+    let mut reads = deps.store.replica();
     if let Some(version) = at_least {
         queries::wait_for(&deps.store, &mut reads, version).await?;
     }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../../../plumbing/store/tests/all/cluster.rs"]
+mod cluster;
 #[path = "all/http.rs"]
 mod http;
+#[path = "all/browse.rs"]
+mod browse;
 #[path = "all/codes.rs"]
 mod codes;
 #[path = "all/conversions.rs"]
@@ -12,19 +16,19 @@ mod conversions;
 mod invariants;
 #[path = "all/model.rs"]
 mod model;
-#[path = "all/browse.rs"]
-mod browse;
 #[path = "all/posting.rs"]
 mod posting;
 #[path = "all/properties.rs"]
 mod properties;
 #[path = "all/queries.rs"]
 mod queries;
-#[path = "all/races.rs"]
-mod races;
+#[path = "all/replica.rs"]
+mod replica;
 #[path = "all/tampering.rs"]
 mod tampering;
 #[path = "all/verify.rs"]
 mod verify;
+#[path = "all/races.rs"]
+mod races;
 #[path = "all/world.rs"]
 mod world;

@@ -25,6 +25,7 @@ pub mod backup;
 mod error;
 mod migrate;
 mod postgres;
+mod replica;
 mod snapshot;
 mod sqlite;
 mod statement;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kernel::{Caller, Clock, Entropy, Timestamp};
 
 use crate::postgres::Postgres;
+use crate::replica::Replica;
 use crate::sqlite::{self, Sqlite, SqliteSetup};
 use crate::tx::{Map, Reads, Tx, Unit, pg, sqlite_row, sqlite_rows};
 use crate::value::check;
@@ -67,6 +68,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// A PostgreSQL URL; without one, SQLite in the data folder.
     pub database_url: Option<String>,
+    /// A replica of that PostgreSQL database, for plain reads that may be a moment old ([`Store::replica`]).
+    pub replica_url: Option<String>,
     /// Certificate authorities (PEM) that the PostgreSQL server's certificate may come from, beside the public ones.
     pub authorities_pem: Option<Vec<u8>>,
     /// The key file of the vault; without one, `secret.key` in the data folder.
@@ -89,6 +92,7 @@ impl Config {
         Self {
             folder: folder.into(),
             database_url,
+            replica_url: None,
             authorities_pem: None,
             key_file: None,
             clock: Clock::system(),
@@ -116,6 +120,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     on: OnEngine,
+    replica: Option<Replica>,
     clock: Clock,
     entropy: Entropy,
     vault: Vault,
@@ -212,10 +217,17 @@ impl Store {
                 (OnEngine::Postgres(postgres), run)
             }
         };
+        let replica = match &config.replica_url {
+            Some(_) if config.database_url.is_none() => {
+                return Err(StoreError::setup("a replica for reads goes with PostgreSQL: name its primary with --database"));
+            }
+            Some(url) => Some(Replica::start(url, config.authorities_pem.as_deref(), &config.limits)?),
+            None => None,
+        };
         let key_file = config.key_file.clone().unwrap_or_else(|| config.folder.join("secret.key"));
         let vault = Vault::in_file(&key_file, config.entropy.clone())?;
         let (clock, entropy) = (config.clock, config.entropy);
-        let store = Self(Arc::new(Inner { on, clock, entropy, vault, migrations_run, is_read_only: false }));
+        let store = Self(Arc::new(Inner { on, replica, clock, entropy, vault, migrations_run, is_read_only: false }));
         store.check_key(&key_file).await?;
         sync_folder(&config.folder)?;
         Ok(store)
@@ -247,7 +259,7 @@ impl Store {
         };
         let (clock, entropy) = (config.clock, config.entropy);
         let vault = Vault::new(&entropy.bytes(), entropy.clone());
-        let store = Self(Arc::new(Inner { on, clock, entropy, vault, migrations_run: 0, is_read_only: true }));
+        let store = Self(Arc::new(Inner { on, clock, entropy, vault, replica: None, migrations_run: 0, is_read_only: true }));
         store.read().horizon().await?;
         Ok(store)
     }
@@ -274,6 +286,13 @@ impl Store {
             })
             .await?
             .unwrap_or_default();
+        // Sealed anew in each database, so that it tells them apart. A replica that cannot be asked now may come later.
+        if let Some(replica) = &self.0.replica
+            && let Some(rows) = replica.rows(&KEY_CHECK, crate::params!["check"], |row| row.get::<Vec<u8>>(0)).await
+            && rows.first().is_some_and(|of_replica| *of_replica != kept)
+        {
+            return Err(StoreError::setup("the database in --read-database is no replica of the one in --database"));
+        }
         match self.0.vault.open(&kept, "key check") {
             Ok(_) => Ok(()),
             Err(_) => Err(StoreError::setup(format!(
@@ -313,7 +332,13 @@ impl Store {
 
     /// A plain read: sees what is committed, and never queues behind a writer.
     pub fn read(&self) -> Read {
-        Read { store: self.clone(), now: self.0.clock.now() }
+        Read { store: self.clone(), now: self.0.clock.now(), is_of_replica: false }
+    }
+
+    /// A plain read that may be a moment old: on the replica, where there is one that answers, and else as [`Store::read`].
+    /// Once it was answered by the database itself it stays there, so that it never sees less than before.
+    pub fn replica(&self) -> Read {
+        Read { is_of_replica: self.0.replica.is_some(), ..self.read() }
     }
 
     /// Runs a unit of work and answers after the commit that covers it. An `Err` of the closure keeps nothing.
@@ -348,6 +373,9 @@ impl Store {
 
     /// Finishes what was accepted and closes the database; later calls are refused.
     pub async fn close(&self) {
+        if let Some(replica) = &self.0.replica {
+            replica.close();
+        }
         match &self.0.on {
             OnEngine::Postgres(postgres) => postgres.close(),
             OnEngine::Sqlite(_) => {
@@ -367,6 +395,24 @@ impl Store {
 pub struct Read {
     store: Store,
     now: Timestamp,
+    is_of_replica: bool,
+}
+
+impl Read {
+    /// Whether the next statement is put to a replica.
+    pub fn is_of_replica(&self) -> bool {
+        self.is_of_replica
+    }
+
+    /// What the replica answers, or nothing from now on.
+    async fn of_replica<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Option<Vec<T>> {
+        let answer = match &self.store.0.replica {
+            Some(replica) if self.is_of_replica => replica.rows(sql, params, map).await,
+            _ => None,
+        };
+        self.is_of_replica = answer.is_some();
+        answer
+    }
 }
 
 impl Reads for Read {
@@ -380,6 +426,9 @@ impl Reads for Read {
 
     async fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, StoreError> {
         check(params)?;
+        if let Some(rows) = self.of_replica(sql, params, map).await {
+            return Ok(rows.into_iter().next());
+        }
         match &self.store.0.on {
             // A point read takes a few microseconds: less than handing it to another thread.
             OnEngine::Sqlite(sqlite) => match sqlite.readers().try_with(|connection| sqlite_row(connection, sql, params, map)) {
@@ -395,6 +444,9 @@ impl Reads for Read {
 
     async fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, StoreError> {
         check(params)?;
+        if let Some(rows) = self.of_replica(sql, params, map).await {
+            return Ok(rows);
+        }
         match &self.store.0.on {
             OnEngine::Sqlite(_) => {
                 let params: Vec<P<'static>> = params.iter().map(|p| p.clone().into_owned()).collect();

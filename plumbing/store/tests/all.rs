@@ -21,5 +21,7 @@ mod promises;
 mod proxy;
 #[path = "all/snapshots.rs"]
 mod snapshots;
+#[path = "all/replica.rs"]
+mod replica;
 #[path = "all/sqlite.rs"]
 mod sqlite;

@@ -1,4 +1,4 @@
-//! Posting over HTTP: batches in chunks, and entries.
+//! Posting over HTTP: batches in chunks, entries, and conversions.
 
 use axum::extract::State;
 use gateway::{Answer, Call, Json, Problem, effect, effect_bulk, effect_created};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use store::{Tx, Unit};
 
 use super::Deps;
-use super::bodies::{EntryBody, NewEntry, TransfersBody};
-use super::views::{EntryView, ResultView, ResultsView, TransferView};
+use super::bodies::{ConversionBody, EntryBody, NewEntry, TransfersBody};
+use super::views::{ConversionView, EntryView, ResultView, ResultsView, TransferView};
 use crate::commands::asked;
 use crate::error::LedgerError;
 use crate::queries;
@@ -128,6 +128,35 @@ pub(super) async fn entry(State(deps): State<Deps>, call: Call, Json(body): Json
             let version = queries::version_of_last(tx, workspace, ids).await?.unwrap_or_default();
             let transfers = queries::entry(tx, workspace, entry).await?;
             Ok(EntryView { id: entry, transfers: transfers.iter().map(TransferView::from).collect(), version: version.to_string() })
+        })
+    })
+    .await
+}
+
+/// Converts one unit into another as one entry of two transfers, through the exchange accounts of both units.
+#[utoipa::path(post, path = "/v1/ledger/conversions", tag = "ledger", request_body = ConversionBody,
+    responses((status = 201, body = ConversionView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+pub(super) async fn conversion(
+    State(deps): State<Deps>,
+    call: Call,
+    Json(body): Json<ConversionBody>,
+) -> Result<Answer<ConversionView>, Problem> {
+    effect_created(&deps.store, &call, body.parse()?, |tx, (is_named, mut asked)| {
+        Box::pin(async move {
+            let workspace = tx.caller().may(crate::grants::POST).map_err(LedgerError::from)?;
+            if !is_named {
+                asked.ids = [tx.new_id(), tx.new_id()];
+            }
+            let ids = asked.ids.to_vec();
+            let converted = asked::convert(tx, asked).await?;
+            let version = queries::version_of_last(tx, workspace, ids).await?.unwrap_or_default();
+            Ok(ConversionView {
+                entry: converted.entry,
+                result: converted.outcome.as_str().to_owned(),
+                amount_from: converted.amount_from,
+                amount_to: converted.amount_to,
+                version: version.to_string(),
+            })
         })
     })
     .await

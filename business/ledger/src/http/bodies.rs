@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::account::{AccountCode, AccountId, AccountKind, Limits, NewAccount, Unit, WordError, parse_name};
-use crate::commands::Owner;
 use crate::commands::asked::AccountEdit;
+use crate::commands::{Conversion, Owner, Rate, parse_rounding};
 use crate::error::LedgerError;
 use crate::transfer::{Action, Ask, EntryId, NewTransfer, TransferId};
 
@@ -383,5 +383,60 @@ impl EntryBody {
             }
         }
         faults.done(source.map(|source| NewEntry { source, lines }))
+    }
+}
+
+/// One unit becomes another, at a rate of yours.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = LedgerConversionBody)]
+pub(super) struct ConversionBody {
+    /// The identifiers of its two transfers, chosen by you: however often they are sent, it happens once.
+    #[schema(value_type = Option<Vec<String>>, min_items = 2, max_items = 2)]
+    ids: Option<[TransferId; 2]>,
+    /// The account to debit.
+    #[schema(value_type = String)]
+    from: AccountId,
+    /// The account to credit, which counts something else.
+    #[schema(value_type = String)]
+    to: AccountId,
+    /// Minor units of `from`, a whole number from 1 to 2^53 - 1.
+    #[schema(minimum = 1, maximum = 9007199254740991_i64)]
+    amount: i64,
+    /// Major units of `to` for one major unit of `from`: a decimal of up to 18 digits, or a fraction such as `13/12`.
+    #[schema(example = "162.35")]
+    rate: String,
+    /// `down`, `up`, `half_up` or `half_even`.
+    #[schema(example = "half_even")]
+    rounding: String,
+    /// The day that it counts from, where that is not today.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    effective_at: Option<Timestamp>,
+    /// What caused it, such as `order:1234`; at most 120 bytes.
+    #[schema(example = "order:1234", max_length = 120)]
+    source: String,
+    /// A line for people; at most 500 bytes.
+    #[schema(max_length = 500)]
+    memo: Option<String>,
+}
+
+impl ConversionBody {
+    /// The conversion, and whether its identifiers are the caller's; others are made in the unit of work.
+    pub(super) fn parse(self) -> Result<(bool, Conversion), LedgerError> {
+        let mut faults = Faults::default();
+        let rate = faults.keep(|| "rate".to_owned(), Rate::parse(&self.rate));
+        let rounding = faults.keep(|| "rounding".to_owned(), parse_rounding(&self.rounding));
+        let source = line_of_text(self.source, SOURCE_MAX, "must be 1 to 120 bytes on one line");
+        let source = faults.keep(|| "source".to_owned(), source);
+        let memo = self.memo.map(|text| line_of_text(text, MEMO_MAX, "must be 1 to 500 bytes on one line")).transpose();
+        let memo = faults.keep(|| "memo".to_owned(), memo);
+        let unnamed = [kernel::Id::from_raw(kernel::RawId::from_bits(0)); 2];
+        let (from, to, amount, effective_at) = (self.from, self.to, self.amount, self.effective_at);
+        let parsed = (|| {
+            let ids = self.ids.unwrap_or(unnamed);
+            let (rate, rounding, source, memo) = (rate?, rounding?, source?, memo?);
+            Some((self.ids.is_some(), Conversion { ids, from, to, amount, rate, rounding, effective_at, source, memo }))
+        })();
+        faults.done(parsed)
     }
 }

@@ -439,3 +439,24 @@ impl SealView {
         }
     }
 }
+
+/// A conversion as it stands in the books.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LedgerConversion)]
+pub struct ConversionView {
+    /// The entry of its two transfers.
+    #[schema(value_type = String)]
+    pub entry: EntryId,
+    /// `created`, or `exists` where it was asked for before.
+    #[schema(example = "created")]
+    pub result: String,
+    /// What left, in minor units.
+    #[schema(example = 10_000)]
+    pub amount_from: i64,
+    /// What arrived, in minor units.
+    #[schema(example = 16_235)]
+    pub amount_to: i64,
+    /// The first version of the books that has it.
+    #[schema(example = "0-812-4711")]
+    pub version: String,
+}

@@ -13,6 +13,8 @@ use crate::transfer::TransferId;
 
 /// How often a reader looks whether the books have come as far as it asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long it waits for a replica before it asks the database itself.
+const REPLICA_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long it waits for that.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -70,13 +72,20 @@ pub async fn version_of_last(
     Ok(reads.row(&read::VERSION_OF, &[sql::raw_p(workspace), sql::raw_list(ids)], read::version).await?)
 }
 
-/// Waits until what `reads` sees has come as far as `version`, or [`LedgerError::Behind`].
-pub async fn wait_for(_store: &Store, reads: &mut Read, wanted: Version) -> Result<(), LedgerError> {
-    if comes_to(reads, wanted).await? { Ok(()) } else { Err(LedgerError::Behind) }
+/// Waits until what `reads` sees has come as far as `wanted`, or [`LedgerError::Behind`]. A replica that does not come so far
+/// is given up for the database itself.
+pub async fn wait_for(store: &Store, reads: &mut Read, wanted: Version) -> Result<(), LedgerError> {
+    if reads.is_of_replica() {
+        if comes_to(reads, wanted, REPLICA_WAIT_MAX).await? {
+            return Ok(());
+        }
+        *reads = store.read();
+    }
+    if comes_to(reads, wanted, WAIT_MAX).await? { Ok(()) } else { Err(LedgerError::Behind) }
 }
 
-async fn comes_to(reads: &mut Read, wanted: Version) -> Result<bool, LedgerError> {
-    let end = tokio::time::Instant::now() + WAIT_MAX;
+async fn comes_to(reads: &mut Read, wanted: Version, time: Duration) -> Result<bool, LedgerError> {
+    let end = tokio::time::Instant::now() + time;
     loop {
         if version(reads).await? >= wanted {
             return Ok(true);

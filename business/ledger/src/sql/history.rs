@@ -65,17 +65,24 @@ store::statements! {
             order by b.booked_at, b.number limit 1),
             (select n.last_position from ledger_blocks n where n.workspace = $1 order by n.number desc limit 1), 0) as bound
         from ledger_keeper where id = 1";
-    // The totals of many accounts at once, each by a walk of its own over the epochs that came after the instant.
-    TOTALS_AT = "with recursive page (account, position) as (
-          select account, position from ledger_balances where workspace = $1 and account > $4 and account <= $5),
+    // The totals of many accounts at once: as they stand where nothing came later, and else each by a walk of its own over the
+    // epochs that came after the instant.
+    TOTALS_AT = "with recursive page (account, position, booked_at, debits_posted, credits_posted, debits_pending, credits_pending) as (
+          select account, position, booked_at, debits_posted, credits_posted, debits_pending, credits_pending from ledger_balances
+          where workspace = $1 and account > $4 and account <= $5),
         walk (account, position) as (
-          select p.account, p.position from page p
+          select p.account, p.position from page p where p.position > $3 or p.booked_at > $2
           union all
           select w.account, f.previous from walk w join ledger_history f
             on f.workspace = $1 and f.epoch = w.position / 65536 and f.account = w.account
             and f.position = (select min(m.position) from ledger_history m
               where m.workspace = $1 and m.epoch = w.position / 65536 and m.account = w.account)
           where f.previous > 0 and (f.booked_at > $2 or f.position > $3))
+        select a.id, a.code, a.name, a.kind, a.unit, a.limits, a.metadata, a.created_at, a.closed_at,
+          p.debits_posted, p.credits_posted, p.debits_pending, p.credits_pending
+        from page p join ledger_accounts a on a.workspace = $1 and a.id = p.account
+        where p.position <= $3 and p.booked_at <= $2
+        union all
         select a.id, a.code, a.name, a.kind, a.unit, a.limits, a.metadata, a.created_at, a.closed_at,
           h.debits_posted, h.credits_posted, h.debits_pending, h.credits_pending
         from (select account, min(position) as position from walk group by account) w

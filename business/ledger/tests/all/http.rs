@@ -34,8 +34,8 @@ impl Doorkeeper for Keeper {
     }
 }
 
-struct House {
-    world: World,
+pub struct House {
+    pub world: World,
     router: Router,
     document: Value,
     books: tokio::task::JoinHandle<()>,
@@ -71,7 +71,10 @@ impl Reply {
 
 impl House {
     async fn new() -> Self {
-        let world = World::new().await;
+        Self::over(World::new().await)
+    }
+
+    pub fn over(world: World) -> Self {
         let door = Door::new(DoorSettings::default(), Arc::new(Keeper), &Entropy::seeded(1), ShutdownSignal::never());
         let (routes, document) = ledger::routes(ledger::Deps { store: world.store.clone() }).split_for_parts();
         let document = serde_json::from_str(&gateway::openapi::to_json(document).unwrap()).unwrap();
@@ -105,11 +108,11 @@ impl House {
         self.send(key, method, path, body.map(|body| body.to_string()), None).await
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         self.ask("all-1", "GET", path, None).await.expect(200)
     }
 
-    async fn open(&self, code: &str, kind: &str) -> String {
+    pub async fn open(&self, code: &str, kind: &str) -> String {
         let body = json!({ "code": code, "name": code, "kind": kind, "unit": "EUR" });
         text(&self.ask("all-1", "POST", "/v1/ledger/accounts", Some(body)).await.expect(201)["id"])
     }
@@ -119,16 +122,16 @@ impl House {
         text(&self.ask("all-1", "POST", "/v1/ledger/wallets", Some(body)).await.expect(200)["id"])
     }
 
-    async fn post(&self, transfers: Vec<Value>) -> Value {
+    pub async fn post(&self, transfers: Vec<Value>) -> Value {
         self.ask("all-1", "POST", "/v1/ledger/transfers", Some(json!({ "transfers": transfers }))).await.expect(200)
     }
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-fn transfer(number: u128, debit: &str, credit: &str, amount: i64) -> Value {
+pub fn transfer(number: u128, debit: &str, credit: &str, amount: i64) -> Value {
     json!({ "id": trf(number).to_string(), "debit": debit, "credit": credit, "unit": "EUR", "amount": amount })
 }
 
@@ -197,6 +200,11 @@ async fn a_program_opens_accounts_posts_and_reads_what_it_wrote() {
     assert_eq!((owned["items"].as_array().unwrap().len(), &owned["items"][0]["totals"]["balance"]), (1, &json!("400")));
     let of_another = house.get("/v1/ledger/wallets?owner_kind=customer&owner_id=c4").await;
     assert_eq!(of_another["items"], json!([]));
+    house.wallet("c43").await;
+    let page = house.get("/v1/ledger/wallets?owner_kind=customer&limit=1").await;
+    let rest = house.get(&format!("/v1/ledger/wallets?limit=1&after={}", text(&page["next"]))).await;
+    assert_eq!((&rest["items"][0]["code"], rest.get("next")), (&json!("wallet.customer.c43.eur"), None));
+    assert_eq!(house.ask("all-1", "GET", "/v1/ledger/wallets?owner_id=c42", None).await.field().0, "owner_kind");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -468,4 +476,36 @@ async fn who_may_not_gets_nothing_and_another_workspace_finds_nothing() {
     assert_eq!(results(&answer), ["debit_account_not_found"]);
     let refused = house.ask("all-2", "POST", "/v1/ledger/entries", Some(entry)).await.expect(409);
     assert_eq!(refused["code"], "debit_account_not_found");
+}
+
+#[tokio::test]
+async fn a_conversion_is_asked_for_once_and_refused_with_its_reason() {
+    let house = House::new().await;
+    let (euros, wallet) = (house.open("euros", "asset").await, house.wallet("c1").await);
+    let yens = json!({ "code": "yens", "name": "Yens", "kind": "asset", "unit": "JPY" });
+    let yens = text(&house.ask("all-1", "POST", "/v1/ledger/accounts", Some(yens)).await.expect(201)["id"]);
+    let body = json!({
+        "ids": [trf(1).to_string(), trf(2).to_string()], "from": euros, "to": yens, "amount": 10_000, "rate": "162.35",
+        "rounding": "half_even", "source": "exchange:1",
+    });
+    let convert = |key: &'static str, body: Value| house.ask(key, "POST", "/v1/ledger/conversions", Some(body));
+    for result in ["created", "exists"] {
+        let answer = convert("all-1", body.clone()).await.expect(201);
+        assert_eq!((text(&answer["result"]).as_str(), &answer["amount_to"]), (result, &json!(16_235)));
+        let entry = house.get(&format!("/v1/ledger/entries/{}", text(&answer["entry"]))).await;
+        assert_eq!(entry["transfers"].as_array().unwrap().len(), 2);
+    }
+    convert("read-1", body.clone()).await.expect(403);
+    let changed = |name: &str, value: Value| {
+        let mut changed = body.clone();
+        changed[name] = value;
+        changed
+    };
+    let wrong = [("rate", json!("1,5")), ("rounding", json!("nearest")), ("source", json!("")), ("amount", json!(0)), ("to", json!(euros))];
+    for (name, value) in wrong {
+        assert_eq!(convert("all-1", changed(name, value)).await.field().0, name);
+    }
+    let mut poor = changed("from", json!(wallet));
+    poor["ids"] = Value::Null;
+    assert_eq!(convert("all-1", poor).await.expect(409)["code"], json!("exceeds_credits"));
 }

@@ -76,6 +76,26 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// A new server that follows this one and answers reads.
+    pub fn replica(&self, name: &str) -> Self {
+        let folder = self.folder.with_extension(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        if let Some((user, group)) = user() {
+            std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
+        }
+        let made = as_user(Command::new(self.programs.join("pg_basebackup")).arg("-D").arg(folder.join("data")))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"])
+            .args(["-R", "-X", "stream", "-c", "fast", "--no-sync"])
+            .status()
+            .unwrap();
+        assert!(made.success(), "pg_basebackup");
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut replica = Self { programs: self.programs.clone(), folder, port, server: None };
+        replica.run();
+        replica
+    }
+
     /// Starts it, again after a kill, and waits until it answers.
     pub fn run(&mut self) {
         let (port, started) = (self.port, Instant::now());
