@@ -1,5 +1,7 @@
 //! What the door does for every request.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use gateway::{DoorSettings, LimitSettings, Peer, Proxies, Rate};
 use http::Request;
@@ -37,7 +39,7 @@ async fn unknown_addresses_and_methods_are_problems() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_and_a_slow_handler_are_problems_that_show_nothing() {
-    let world = World::new().await;
+    let world = World::with(DoorSettings { deadline: Duration::from_millis(500), ..DoorSettings::default() }).await;
     let reply = world.get("/v1/panic", &[]).await;
     assert_eq!((reply.status.as_u16(), reply.code().as_str()), (500, "internal"));
     assert!(!reply.text.contains("secret words"));

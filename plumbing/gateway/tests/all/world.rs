@@ -137,7 +137,7 @@ impl Reply {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(DoorSettings { deadline: Duration::from_millis(500), ..DoorSettings::default() }).await
+        Self::with(DoorSettings::default()).await
     }
 
     pub async fn with(settings: DoorSettings) -> Self {
