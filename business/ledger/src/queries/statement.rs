@@ -45,11 +45,11 @@ pub struct Period {
 }
 
 impl Period {
-    fn from_micros(&self) -> i64 {
+    fn low_micros(&self) -> i64 {
         self.from.map_or(i64::MIN, Timestamp::as_micros)
     }
 
-    fn until_micros(&self) -> i64 {
+    fn high_micros(&self) -> i64 {
         self.until.map_or(i64::MAX, Timestamp::as_micros)
     }
 }
@@ -64,8 +64,8 @@ pub async fn statement(
     limit: u32,
 ) -> Result<Vec<Line>, LedgerError> {
     let bound = before.map_or(i64::MAX, |before| before.saturating_sub(1));
-    let Some((newest, _)) = latest(reads, workspace, account, bound, period.until_micros()).await? else { return Ok(Vec::new()) };
-    let [epoch, newest, from, limit] = [newest / EPOCH, newest, period.from_micros(), i64::from(limit)].map(P::Int);
+    let Some((newest, _)) = latest(reads, workspace, account, bound, period.high_micros()).await? else { return Ok(Vec::new()) };
+    let [epoch, newest, from, limit] = [newest / EPOCH, newest, period.low_micros(), i64::from(limit)].map(P::Int);
     let params = [sql::raw_p(workspace), sql::raw_p(account), epoch, newest, from, limit];
     Ok(reads.rows(&history::LINES_BACK, &params, history::line).await?)
 }
@@ -79,7 +79,7 @@ pub async fn statement_forward(
     after: Option<i64>,
     limit: u32,
 ) -> Result<Vec<Line>, LedgerError> {
-    let (from, until) = (period.from_micros(), period.until_micros());
+    let (from, until) = (period.low_micros(), period.high_micros());
     let mut low = after.unwrap_or(0).saturating_add(1).max(1);
     if let Some(from) = period.from {
         let Some((first, _)) = block_from(reads, workspace, from.as_micros()).await? else { return Ok(Vec::new()) };
