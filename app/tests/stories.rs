@@ -13,6 +13,8 @@ mod document;
 mod dump;
 #[path = "stories/ledger.rs"]
 mod ledger;
+#[path = "stories/ledger_pages.rs"]
+mod ledger_pages;
 #[path = "stories/parties.rs"]
 mod parties;
 #[path = "stories/people_and_leads.rs"]

@@ -153,6 +153,43 @@ try {
   });
   await picture('codes', '/codes');
   await picture('code', `/codes/${code}?range=24h`);
+  await picture('ledger', '/ledger');
+  await picture('ledger-none', '/ledger?prefix=nothing');
+  await picture('ledger-wrong', '/ledger', {
+    before: async (page) => {
+      await page.locator('form[method="post"][action="/ledger"]').evaluate((form) => { form.noValidate = true; });
+      await page.locator('#new-name').fill('Cash in the till');
+      await page.locator('#new-code').fill('no good');
+      await page.locator('#new-unit').fill('euro');
+      await page.getByRole('button', { name: 'Open the account' }).click();
+      await page.locator('#code-error').waitFor();
+    },
+  });
+  await picture('ledger-wallets', '/ledger/wallets');
+  await picture('ledger-trial-balance', '/ledger/trial-balance');
+  const address = async (link) => new URL(await link.first().getAttribute('href'), world.public_url).pathname;
+  await first.goto(at('/ledger'));
+  const bank = await address(first.getByRole('link', { name: 'Bank account', exact: true }));
+  const wallet = await address(first.getByRole('link', { name: 'Wallet of Mara Lindqvist', exact: true }));
+  await picture('ledger-account', `${bank}?range=1y`);
+  await picture('ledger-wallet', `${wallet}?range=all`);
+  await first.goto(at(`${wallet}?range=all`));
+  const promise = await address(first.getByRole('link', { name: 'Basket for this week', exact: true }));
+  const sale = await address(first.getByRole('link', { name: 'Paid from the wallet', exact: true }));
+  await picture('ledger-pending', promise);
+  await first.goto(at(sale));
+  await picture('ledger-entry', await address(first.locator('a[href^="/ledger/entries/"]')));
+  const name = 'Donaudampfschifffahrtsgesellschaft Elektrizitäten und Nebengewerbe, allgemeine Verrechnung mit sehr langem Namen';
+  const long = { name, code: `${'a-long.code.'.repeat(9)}eur`, kind: 'asset', unit: 'EUR' };
+  const debit = (await api(world, 'POST', '/v1/ledger/accounts', long)).id;
+  const credit = (await api(world, 'POST', '/v1/ledger/accounts', { ...long, name: 'حساب المورد نرگس', code: 'a.other' })).id;
+  await picture('ledger-account-empty', `/ledger/accounts/${debit}`);
+  const transfers = [1, 2, 3].map((n) => ({ id: `trf_${String(n).padStart(32, '0')}`, debit, credit, unit: 'EUR', amount: 9007199254740991, memo: PEOPLE[2][4].repeat(4), source: `order:${'x'.repeat(100)}`, metadata: { note: 'word '.repeat(60), list: [1, { deep: true }] } }));
+  await api(world, 'POST', '/v1/ledger/transfers', { transfers });
+  await first.waitForTimeout(500);
+  await picture('ledger-account-long', `/ledger/accounts/${debit}`);
+  await picture('ledger-transfer-long', `/ledger/transfers/${transfers[0].id}`);
+  await picture('ledger-long', '/ledger?prefix=a');
   await picture('settings', '/settings');
   await picture('settings-people', '/settings/people');
   await picture('settings-keys', '/settings/keys');

@@ -30,7 +30,7 @@ const ACCOUNTS: &[(&str, &str, AccountKind, &str)] = &[
     ("expense.goods.usd", "Goods bought abroad", AccountKind::Expense, "USD"),
     ("expense.fees.eur", "Fees of card payments", AccountKind::Expense, "EUR"),
     ("expense.rent.eur", "Rent", AccountKind::Expense, "EUR"),
-    ("loyalty.given", "Points given to customers", AccountKind::Equity, "points.grocery"),
+    ("loyalty.given", "Points given to customers", AccountKind::Expense, "points.grocery"),
     ("sales.bakery.eur", "Sales of the bakery counter", AccountKind::Income, "EUR"),
     ("sales.groceries.eur", "Sales of groceries", AccountKind::Income, "EUR"),
     ("vat.payable.eur", "Value added tax to be paid", AccountKind::Liability, "EUR"),
@@ -286,7 +286,7 @@ impl Year<'_> {
     fn once(&mut self) -> Result<(), DemonstrationError> {
         self.simple(
             self.at(141, 16),
-            ("sales.groceries.eur", "clearing.cards.eur"),
+            ("sales.groceries.eur", "bank.eur"),
             2_380,
             "refund:1182",
             "Refund: the milk was sour, receipt 1182",

@@ -69,7 +69,7 @@ impl Money {
 
     /// Whether it needs smaller letters.
     fn is_long(&self) -> bool {
-        self.figure.len() + self.unit.len() > 12
+        self.figure.len() + self.unit.len() > 10
     }
 }
 

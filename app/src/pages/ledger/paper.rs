@@ -121,12 +121,7 @@ async fn sheet(
 }
 
 /// The lines of the period, the oldest first.
-async fn lines(
-    reads: &mut impl Reads,
-    workspace: WorkspaceId,
-    account: &Account,
-    period: &Period,
-) -> Result<Vec<DayLine>, Problem> {
+async fn lines(reads: &mut impl Reads, workspace: WorkspaceId, account: &Account, period: &Period) -> Result<Vec<DayLine>, Problem> {
     let (mut all, mut before) = (Vec::new(), None);
     loop {
         let left = ROWS_MAX + 1 - all.len();

@@ -136,7 +136,7 @@ fn seal(sealed: Sealed) -> Seal {
 /// Who asked for it: an actor that is no member and no key is the installation itself, for a reason.
 fn actor(names: &Names, word: &str) -> String {
     match names.actor(word) {
-        told if told == "Tessera" && !word.is_empty() => format!("Tessera ({word})"),
+        told if told == "Tessera" => format!("Tessera ({})", word.trim_start_matches("system:")),
         told => told,
     }
 }
@@ -209,6 +209,8 @@ pub(super) async fn show(State(parts): State<Parts>, owner: Owner, Path(id): Pat
         }
         shown.resolved_by = resolution.as_ref().map(mention);
     }
+    let told: Vec<String> = [&shown.resolves, &shown.resolved_by].into_iter().flatten().map(|other| other.id.clone()).collect();
+    shown.others.retain(|other| !told.contains(&other.id));
     page(&shown)
 }
 
