@@ -51,7 +51,6 @@ enum What {
 }
 
 /// The accounts and wallets, by their places in the tables above.
-#[derive(Clone)]
 struct Books {
     accounts: Vec<Account>,
     wallets: Vec<Account>,
@@ -68,17 +67,13 @@ impl Books {
 /// Opens the accounts and posts the year.
 pub(super) async fn fill(store: &Store, workspace: WorkspaceId) -> Result<(), DemonstrationError> {
     let now = store.clock().now();
-    let (books, events) = store
-        .write(&SEED, (workspace, now), |tx, (workspace, now)| {
-            Box::pin(async move {
-                let books = open(tx, workspace).await?;
-                let events = Year { books: &books, tx, now, word: 2_026, events: Vec::new() }.written()?;
-                Ok::<_, DemonstrationError>((books, events))
-            })
+    let written = store.write(&SEED, (workspace, now), |tx, (workspace, now)| {
+        Box::pin(async move {
+            let books = open(tx, workspace).await?;
+            Year { books: &books, tx, now, word: 2_026, events: Vec::new() }.written()
         })
-        .await?;
-    drop(books);
-    let mut events = events;
+    });
+    let mut events = written.await?;
     events.sort_by_key(|event| event.at);
     let mut batch: Vec<NewTransfer> = Vec::new();
     for event in events {
