@@ -84,7 +84,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Seal>, SealsError> {
 pub async fn newest(reads: &mut impl Reads) -> Result<Vec<Seal>, LedgerError> {
     let (mut all, mut after) = (Vec::new(), Vec::new());
     loop {
-        let page = reads.rows(&check::NEWEST_EVERYWHERE, &store::row_params![P::Bytes(after.into()), PAGE], check::seal).await?;
+        let page = reads.rows(&check::NEWEST_EVERYWHERE, check::owned![P::Bytes(after.into()), PAGE], check::seal).await?;
         let Some(Some(last)) = page.last() else { return Ok(all) };
         after = super::sql::raw(last.workspace).to_vec();
         all.extend(page.into_iter().flatten());
@@ -187,7 +187,7 @@ impl Outside {
             let older = seals.len().saturating_sub(KEPT);
             let mut stays = HashMap::new();
             for seal in &seals[..older] {
-                let there = reads.row(&check::SEAL, &store::row_params![raw_p(*workspace), seal.number], check::seal).await?.flatten();
+                let there = reads.row(&check::SEAL, check::owned![raw_p(*workspace), seal.number], check::seal).await?.flatten();
                 stays.insert((seal.number, seal.hash), there != Some(*seal));
             }
             let mut at = 0;

@@ -8,9 +8,11 @@ use crate::tx::{Failure, Map, Reads, pg, sqlite_row, sqlite_rows};
 use crate::value::check;
 use crate::{Engine, P, Sql, StoreError};
 
-/// PostgreSQL's own words for it; the statements of a long look are not bounded as those of a caller who waits.
+/// PostgreSQL's own words for it; the statements of a long look are not bounded as those of a caller who waits, and each is
+/// planned for the part of a table that it reads.
 const BEGIN: &str = "begin isolation level repeatable read read only; set local statement_timeout = 0; \
-                     set local idle_in_transaction_session_timeout = 0; select 1";
+                     set local idle_in_transaction_session_timeout = 0; set local plan_cache_mode = force_custom_plan; \
+                     select 1";
 
 /// Every read sees what was committed when the snapshot was taken. While it is kept, SQLite's log cannot be emptied and
 /// PostgreSQL cannot clear up behind it: for what must be looked at as a whole, such as a verification, and not for requests.

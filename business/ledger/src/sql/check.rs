@@ -28,13 +28,21 @@ store::statements! {
         from ledger_blocks where workspace = $1 and number > $2 order by number limit $3";
     SEAL = "select workspace, number, last_position, booked_at, hash from ledger_blocks where workspace = $1 and number = $2";
     // Jumps from workspace to workspace, however many blocks each has.
-    NEWEST_EVERYWHERE = "with recursive w(workspace, n) as (
-          select (select workspace from ledger_blocks where workspace > $1 order by workspace limit 1), cast(1 as bigint)
+    NEWEST_EVERYWHERE = sqlite "with recursive w(workspace, n) as (
+          select (select workspace from ledger_blocks where workspace > $1 order by workspace limit 1), 1
           union all
           select (select b.workspace from ledger_blocks b where b.workspace > w.workspace order by b.workspace limit 1), w.n + 1
           from w where w.workspace is not null and w.n < $2)
         select b.workspace, b.number, b.last_position, b.booked_at, b.hash from w join ledger_blocks b on b.workspace = w.workspace
           and b.number = (select max(m.number) from ledger_blocks m where m.workspace = w.workspace)
+        where w.workspace is not null order by b.workspace"
+      postgres "with recursive w(workspace, n) as (
+          select (select workspace from ledger_blocks where workspace > $1 order by workspace limit 1), cast(1 as bigint)
+          union all
+          select (select b.workspace from ledger_blocks b where b.workspace > w.workspace order by b.workspace limit 1), w.n + 1
+          from w where w.workspace is not null and w.n < $2)
+        select b.workspace, b.number, b.last_position, b.booked_at, b.hash from w cross join lateral (select workspace, number,
+          last_position, booked_at, hash from ledger_blocks where workspace = w.workspace order by number desc limit 1) b
         where w.workspace is not null order by b.workspace";
     ACCOUNTS_EVERYWHERE = "select workspace, id, code, unit, limits, closed_at from ledger_accounts
         where (workspace, id) > ($1, $2) and workspace <= $3 order by workspace, id limit $4";
@@ -48,6 +56,12 @@ store::statements! {
     DATED_EVERYWHERE = "select workspace, account, position, effective_at, booked_at, debit, credit from ledger_dated
         where (workspace, account, position) > ($1, $2, $3) and workspace <= $4 order by workspace, account, position limit $5";
 }
+
+/// Parameters that own their values.
+macro_rules! owned {
+    ($($value:expr),+ $(,)?) => { &[$(store::Param::p(&$value).into_owned()),+] };
+}
+pub(crate) use owned;
 
 /// Bytes that should be an identifier.
 pub(crate) type Raw = Vec<u8>;
@@ -101,10 +115,14 @@ fn transfer(row: &Row<'_>, id: &[u8]) -> Result<Result<Box<Transfer>, &'static s
     let metadata = match row.get::<Option<String>>(17)? {
         None => None,
         // Another text of the same value is not what was written. (The last digit of a fraction may come out otherwise.)
-        Some(text) => match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(value) if value.to_string() == text || has_fraction(&value) => Some(value),
-            _ => return Ok(Err("metadata")),
-        },
+        Some(text) => {
+            let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else { return Ok(Err("metadata")) };
+            let written = value.to_string();
+            if written != text && !has_fraction(&value) {
+                return Ok(Err("metadata"));
+            }
+            Some(value)
+        }
     };
     Ok(Ok(Box::new(Transfer {
         id,

@@ -49,12 +49,10 @@ pub(crate) fn align(rows: &[Hash], sealed: &[Hash]) -> Alignment {
     let anchors = in_order.into_iter().map(|row| (row, found[row].unwrap_or_default())).chain([(rows.len(), sealed.len())]);
     for (row, leaf) in anchors {
         let mut open = (next_leaf..leaf).filter(|leaf| !is_found.contains(leaf));
-        for at in from..row {
-            fits.push(match found[at] {
-                Some(leaf) => Fit::Moved(leaf),
-                None => open.next().map_or(Fit::Inserted, Fit::Changed),
-            });
-        }
+        fits.extend(found[from..row].iter().map(|found| match found {
+            Some(leaf) => Fit::Moved(*leaf),
+            None => open.next().map_or(Fit::Inserted, Fit::Changed),
+        }));
         removed.extend(open);
         if row < rows.len() {
             fits.push(Fit::Sealed(leaf));

@@ -38,7 +38,7 @@ impl Walk<'_> {
             };
             let mut at = (self.scope.0.clone(), Vec::new());
             loop {
-                let params = &store::row_params![blob(&at.0), blob(&at.1), blob(&self.scope.1), HISTORY_PAGE];
+                let params = check::owned![blob(&at.0), blob(&at.1), blob(&self.scope.1), HISTORY_PAGE];
                 let page = self.snapshot.rows(sql, params, map).await?;
                 let Some(last) = page.last() else { break };
                 at = (last.workspace.clone(), last.account.clone());
@@ -99,7 +99,7 @@ impl Walk<'_> {
     pub(super) async fn sum_history(&mut self) -> Result<Vec<WorkspaceId>, LedgerError> {
         let mut at = (self.scope.0.clone(), i64::MIN, Vec::new(), i64::MIN);
         loop {
-            let params = &store::row_params![blob(&at.0), at.1, blob(&at.2), at.3, blob(&self.scope.1), HISTORY_PAGE];
+            let params = check::owned![blob(&at.0), at.1, blob(&at.2), at.3, blob(&self.scope.1), HISTORY_PAGE];
             let page = self.snapshot.rows(&check::HISTORY_EVERYWHERE, params, check::history_row).await?;
             let Some(last) = page.last() else { break };
             at = (last.workspace.clone(), last.epoch, last.account.clone(), last.position);
@@ -115,7 +115,7 @@ impl Walk<'_> {
         }
         let mut at = (self.scope.0.clone(), Vec::new(), i64::MIN);
         loop {
-            let params = &store::row_params![blob(&at.0), blob(&at.1), at.2, blob(&self.scope.1), HISTORY_PAGE];
+            let params = check::owned![blob(&at.0), blob(&at.1), at.2, blob(&self.scope.1), HISTORY_PAGE];
             let page = self.snapshot.rows(&check::DATED_EVERYWHERE, params, check::dated_row).await?;
             let Some(last) = page.last() else { break };
             at = (last.workspace.clone(), last.account.clone(), last.position);
@@ -138,7 +138,7 @@ impl Walk<'_> {
     pub(super) async fn check_seals(&mut self) -> Result<(), LedgerError> {
         for seal in self.options.seals.iter().filter(|seal| self.options.workspace.is_none_or(|own| own == seal.workspace)) {
             self.report.seals += 1;
-            let params = &store::row_params![raw_p(seal.workspace), seal.number];
+            let params = check::owned![raw_p(seal.workspace), seal.number];
             let there = self.snapshot.row(&check::SEAL, params, check::seal).await?.flatten();
             let newest = self.books.get(&kernel::Id::raw(seal.workspace).bits()).map(|books| books.sealed);
             let words = match there {

@@ -232,7 +232,7 @@ impl Exact {
         if self.read.is_empty() && !self.is_read {
             let own = crate::sql::raw_p(self.workspace);
             let (epoch, account, position) = (self.at.0, P::Bytes(self.at.1.clone().into()), self.at.2);
-            let params = &store::row_params![own, epoch, account, position, own, HISTORY_PAGE];
+            let params = check::owned![own, epoch, account, position, own, HISTORY_PAGE];
             let page = snapshot.rows(&check::HISTORY_EVERYWHERE, params, check::history_row).await?;
             self.is_read = (page.len() as i64) < HISTORY_PAGE;
             if let Some(last) = page.last() {
@@ -253,7 +253,7 @@ impl Exact {
         let mut at = (own.clone(), Vec::new(), i64::MIN);
         loop {
             let bytes = |raw: &[u8]| P::Bytes(raw.to_vec().into());
-            let params = &store::row_params![bytes(&at.0), bytes(&at.1), at.2, bytes(&own), HISTORY_PAGE];
+            let params = check::owned![bytes(&at.0), bytes(&at.1), at.2, bytes(&own), HISTORY_PAGE];
             let page = snapshot.rows(&check::DATED_EVERYWHERE, params, check::dated_row).await?;
             let Some(last) = page.last() else { break };
             at = (last.workspace.clone(), last.account.clone(), last.position);

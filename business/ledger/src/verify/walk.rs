@@ -68,7 +68,7 @@ impl Books {
     /// Makes sure that the next block is there, if there is one.
     async fn look_ahead(&mut self, snapshot: &mut Snapshot) -> Result<(), LedgerError> {
         if self.blocks.is_empty() && !self.is_read {
-            let params = &store::row_params![raw_p(self.workspace), self.last_number, BLOCKS_PAGE];
+            let params = check::owned![raw_p(self.workspace), self.last_number, BLOCKS_PAGE];
             let page = snapshot.rows(&check::BLOCKS, params, check::block_row).await?;
             self.is_read = (page.len() as i64) < BLOCKS_PAGE;
             self.last_number = page.last().map_or(self.last_number, |last| last.number);
@@ -83,7 +83,7 @@ pub(super) enum Aim {
     /// Added up, for all workspaces at once.
     Sums,
     /// Compared with the history row by row, for one workspace. Everything else was looked at before.
-    Rows(Exact),
+    Rows(Box<Exact>),
 }
 
 pub(super) struct Walk<'a> {
@@ -177,7 +177,7 @@ impl<'a> Walk<'a> {
         let options = Options { workspace: Some(workspace), findings_max: 0, ..Options::default() };
         let findings = std::mem::replace(&mut self.findings, Findings::new(0));
         let mut walk = Walk::begin(self.snapshot, &options).await?;
-        walk.aim = Aim::Rows(Exact::new(workspace, findings));
+        walk.aim = Aim::Rows(Box::new(Exact::new(workspace, findings)));
         walk.walk().await?;
         if let Aim::Rows(exact) = walk.aim {
             self.findings = exact.finish(walk.snapshot).await?;
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
     async fn read_accounts(&mut self) -> Result<(), LedgerError> {
         let mut at = (self.scope.0.clone(), Vec::new());
         loop {
-            let params = &store::row_params![blob(&at.0), blob(&at.1), blob(&self.scope.1), HISTORY_PAGE];
+            let params = check::owned![blob(&at.0), blob(&at.1), blob(&self.scope.1), HISTORY_PAGE];
             let page = self.snapshot.rows(&check::ACCOUNTS_EVERYWHERE, params, check::account_row).await?;
             let Some(last) = page.last() else { return Ok(()) };
             at = (last.workspace.clone(), last.raw.clone());
@@ -222,7 +222,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn page(&mut self, after: At, from: i64, until: i64) -> Result<Vec<LogRow>, LedgerError> {
-        let params = &store::row_params![after.0, after.1, from, until, blob(&self.scope.0), blob(&self.scope.1), LOG_PAGE];
+        let params = check::owned![after.0, after.1, from, until, blob(&self.scope.0), blob(&self.scope.1), LOG_PAGE];
         Ok(self.snapshot.rows(&check::LOG_EVERYWHERE, params, check::log_row).await?)
     }
 
@@ -239,9 +239,9 @@ impl<'a> Walk<'a> {
                 let next = match past.get(index + 1) {
                     None => self.cursor.first_seq,
                     Some(next) => {
-                        let until = &store::row_params![row.last_seq];
+                        let until = check::owned![row.last_seq];
                         let counted = self.snapshot.row(&check::COUNT_UNTIL_EVERYWHERE, until, check::number).await?.unwrap_or_default();
-                        let more = &store::row_params![row.last_seq, (booked - counted).max(0)];
+                        let more = check::owned![row.last_seq, (booked - counted).max(0)];
                         let nth = self.snapshot.row(&check::NTH_AFTER_EVERYWHERE, more, check::number).await?;
                         nth.unwrap_or(next.first_seq).min(next.first_seq)
                     }
@@ -443,7 +443,7 @@ impl<'a> Walk<'a> {
             self.books.entry(kernel::Id::raw(workspace).bits()).or_insert_with(|| Books::new(workspace));
         } else {
             loop {
-                let page = self.snapshot.rows(&check::NEWEST_EVERYWHERE, &store::row_params![blob(&after), 1_000_i64], check::seal).await?;
+                let page = self.snapshot.rows(&check::NEWEST_EVERYWHERE, check::owned![blob(&after), 1_000_i64], check::seal).await?;
                 for seal in page.iter().flatten() {
                     self.books.entry(kernel::Id::raw(seal.workspace).bits()).or_insert_with(|| Books::new(seal.workspace));
                 }
@@ -453,8 +453,7 @@ impl<'a> Walk<'a> {
         }
         let all: Vec<u128> = self.books.keys().copied().collect();
         for bits in all {
-            loop {
-                let Some(books) = self.books.get_mut(&bits) else { break };
+            while let Some(books) = self.books.get_mut(&bits) {
                 books.look_ahead(self.snapshot).await?;
                 if books.blocks.is_empty() {
                     break;
