@@ -120,7 +120,7 @@ fn in_json(engine: Engine, plan: &Plan, row: &Measured) -> Value {
 
 /// Measures one engine in new books; the figures that have names, and the rate of each named row.
 async fn in_new_books(options: &Options, engine: Engine, time: Duration, figures: &mut Value) -> Result<(), String> {
-    let books = Arc::new(Books::open(options, engine, ACCOUNTS).await?);
+    let books = Arc::new(Books::open(options, engine, ACCOUNTS, ACCOUNTS).await?);
     let meter = Meter::new(&books.store).await?;
     let sync = sync_time(&books.folder)?;
     // What is prepared, mapped and planned once is not to be charged to the first row.
@@ -181,7 +181,7 @@ async fn in_new_books(options: &Options, engine: Engine, time: Duration, figures
 /// The named rows again once the books have grown.
 async fn in_grown_books(options: &Options, engine: Engine, time: Duration, figures: &mut Value) -> Result<(), String> {
     let entries = options.number("--entries").unwrap_or(GROWN);
-    let books = Arc::new(Books::open(options, engine, GROWN_ACCOUNTS).await?);
+    let books = Arc::new(Books::open(options, engine, GROWN_ACCOUNTS, 0).await?);
     let meter = Meter::new(&books.store).await?;
     let started = Instant::now();
     books.fill(entries).await?;

@@ -133,8 +133,8 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// New books with `accounts` accounts without a limit and as many wallets with enough in them.
-    pub(super) async fn open(options: &Options, engine: Engine, accounts: usize) -> Result<Self, String> {
+    /// New books with so many accounts without a limit, and so many wallets with enough in them.
+    pub(super) async fn open(options: &Options, engine: Engine, accounts: usize, wallets: usize) -> Result<Self, String> {
         let folder = options.folder(&format!("ledger-{engine:?}-{accounts}"))?;
         let mut place = None;
         let config = match engine {
@@ -155,7 +155,7 @@ impl Books {
         let mut books = Self { store, workspace, folder, unit, free: empty.clone(), wallets: empty, posted, refused, keeper, place };
         let source = books.accounts("source", 1, Limits::None).await?[0];
         books.free = Arc::new(Crowd::new(books.accounts("free", accounts, Limits::None).await?));
-        let wallets = books.accounts("wallet", accounts, Limits::DebitsWithinCredits).await?;
+        let wallets = books.accounts("wallet", wallets, Limits::DebitsWithinCredits).await?;
         for some in wallets.chunks(1_000) {
             let batch = some.iter().map(|wallet| {
                 let id = TransferId::from_raw(RawId::generate(books.store.clock().now(), &Entropy::system()));
