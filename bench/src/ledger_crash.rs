@@ -80,19 +80,18 @@ fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn note(book: &Mutex<Book>, line: &str, said: &watch::Sender<Said>) {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
-        ["ready"] => said.send_replace(Said::Ready),
-        ["done"] => said.send_replace(Said::Done),
+        ["ready"] => drop(said.send_replace(Said::Ready)),
+        ["done"] => drop(said.send_replace(Said::Done)),
         ["booked", count] => {
             let mut book = held(book);
             book.booked = book.booked.max(count.parse().unwrap_or(0));
-            return;
         }
         [caller, turn, letter] => match (caller.parse(), turn.parse()) {
-            (Ok(caller), Ok(turn)) => return held(book).answered(caller, turn, letter),
-            _ => return held(book).odd.push(line.to_owned()),
+            (Ok(caller), Ok(turn)) => held(book).answered(caller, turn, letter),
+            _ => held(book).odd.push(line.to_owned()),
         },
-        _ => return held(book).odd.push(line.to_owned()),
-    };
+        _ => held(book).odd.push(line.to_owned()),
+    }
 }
 
 impl Run {
