@@ -11,6 +11,7 @@ mod trial;
 mod wallets;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use askama::Template;
 use axum::Router;
@@ -96,8 +97,8 @@ struct Known(HashMap<AccountId, Account>);
 
 impl Known {
     async fn learn(&mut self, reads: &mut impl Reads, workspace: WorkspaceId, id: AccountId) -> Result<(), Problem> {
-        if !self.0.contains_key(&id) {
-            self.0.insert(id, ledger::queries::account(reads, workspace, id).await?);
+        if let Entry::Vacant(place) = self.0.entry(id) {
+            place.insert(ledger::queries::account(reads, workspace, id).await?);
         }
         Ok(())
     }
