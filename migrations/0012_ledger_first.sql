@@ -34,8 +34,8 @@ create table ledger_guarded (
 
 -- only: sqlite
 create table ledger_transfers (
-  seq integer primary key,
-  xid bigint not null default 0,
+  seq integer primary key check (seq between 1 and 4611686018427387904),
+  xid bigint not null default 0 check (xid = 0),
   workspace bytea not null,
   id bytea not null check (length(id) = 16),
   kind text not null,

@@ -127,6 +127,15 @@ pub async fn catch_up(store: &Store) -> Result<usize, LedgerError> {
     Ok(total)
 }
 
+/// Whether everything that is committed is booked. On PostgreSQL any open transaction of the server, of another database too,
+/// may hold the keeper back for a while.
+pub async fn has_caught_up(store: &Store) -> Result<bool, LedgerError> {
+    let mut reads = store.read();
+    let (cursor, _) = cursor(&mut reads).await?;
+    let params = store::params![cursor.xid, cursor.seq, cursor.first_seq, 1_i64];
+    Ok(reads.rows(&keep::FOREIGN_EVERYWHERE, params, keep::logged).await?.is_empty())
+}
+
 /// To be called once at each start, before anything is posted: where the database was moved to another server, whose
 /// transactions count anew, it books what the old one left and begins an era.
 pub async fn settle(store: &Store) -> Result<(), LedgerError> {

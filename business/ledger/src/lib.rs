@@ -36,8 +36,15 @@ pub use transfer::{AMOUNT_MAX, Action, Ask, EntryId, NewTransfer, Outcome, Trans
 
 /// Every statement of the ledger.
 pub fn statements() -> impl Iterator<Item = &'static store::Sql> {
-    [sql::STATEMENTS, sql::keep::STATEMENTS, sql::read::STATEMENTS, sql::history::STATEMENTS, sql::browse::STATEMENTS, sql::check::STATEMENTS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        sql::STATEMENTS,
+        sql::keep::STATEMENTS,
+        sql::read::STATEMENTS,
+        sql::history::STATEMENTS,
+        sql::browse::STATEMENTS,
+        sql::check::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../../plumbing/store/tests/all/cluster.rs"]
-mod cluster;
-#[path = "all/http.rs"]
-mod http;
 #[path = "all/browse.rs"]
 mod browse;
+#[path = "../../../plumbing/store/tests/all/cluster.rs"]
+mod cluster;
 #[path = "all/codes.rs"]
 mod codes;
 #[path = "all/conversions.rs"]
 mod conversions;
+#[path = "all/http.rs"]
+mod http;
 #[path = "all/invariants.rs"]
 mod invariants;
 #[path = "all/model.rs"]
@@ -22,13 +22,13 @@ mod posting;
 mod properties;
 #[path = "all/queries.rs"]
 mod queries;
+#[path = "all/races.rs"]
+mod races;
 #[path = "all/replica.rs"]
 mod replica;
 #[path = "all/tampering.rs"]
 mod tampering;
 #[path = "all/verify.rs"]
 mod verify;
-#[path = "all/races.rs"]
-mod races;
 #[path = "all/world.rs"]
 mod world;

@@ -19,9 +19,9 @@ mod probe;
 mod promises;
 #[path = "all/proxy.rs"]
 mod proxy;
-#[path = "all/snapshots.rs"]
-mod snapshots;
 #[path = "all/replica.rs"]
 mod replica;
+#[path = "all/snapshots.rs"]
+mod snapshots;
 #[path = "all/sqlite.rs"]
 mod sqlite;
