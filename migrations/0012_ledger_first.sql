@@ -138,7 +138,7 @@ create table ledger_blocks (
 create index ledger_blocks_by_time on ledger_blocks (workspace, booked_at, number);
 create index ledger_blocks_by_position on ledger_blocks (workspace, last_position);
 
--- Each account's side of each transfer with its totals after it. An epoch is a run of 65,536 positions: rows are added
+-- Each account's side of each transfer with its totals after it. An epoch is a run of 4,096 positions: rows are added
 -- close together, however many accounts there are.
 -- only: sqlite
 create table ledger_history (

@@ -20,7 +20,7 @@ use crate::sql::{self, keep};
 use crate::transfer::Transfer;
 
 /// Positions of one epoch of the history.
-pub(crate) const EPOCH: i64 = 1 << 16;
+pub(crate) const EPOCH: i64 = 1 << 12;
 /// Transfers that one step books: on SQLite it holds the writer for about ten milliseconds.
 const STEP_MAX: i64 = 2_048;
 /// How often the keeper looks by itself: for what other processes posted.

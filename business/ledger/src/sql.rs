@@ -23,12 +23,13 @@ store::statements! {
     CLOSE_ACCOUNT = "update ledger_accounts set closed_at = $3 where workspace = $1 and id = $2 and closed_at is null";
     REOPEN_ACCOUNT = "update ledger_accounts set closed_at = null where workspace = $1 and id = $2 and closed_at is not null";
     RENAME_ACCOUNT = "update ledger_accounts set name = $3, metadata = $4 where workspace = $1 and id = $2";
-    KNOW_ACCOUNTS = sqlite "select id, unit, limits, closed_at from ledger_accounts
-        where workspace = $1 and id in (select value from rarray($2))"
+    // SQLite goes through the list and looks each one up; `in (select …)` would sort the list into a table of its own first.
+    KNOW_ACCOUNTS = sqlite "select a.id, a.unit, a.limits, a.closed_at from rarray($2) k
+        cross join ledger_accounts a on a.workspace = $1 and a.id = k.value"
       postgres "select id, unit, limits, closed_at from ledger_accounts where workspace = $1 and id = any($2)";
     // In the order of their keys, so that two units that lock the same accounts never wait for each other in a ring.
-    LOCK_GUARDED = sqlite "select account, debits_posted, credits_posted, debits_pending, credits_pending from ledger_guarded
-        where workspace = $1 and account in (select value from rarray($2))"
+    LOCK_GUARDED = sqlite "select g.account, g.debits_posted, g.credits_posted, g.debits_pending, g.credits_pending from rarray($2) k
+        cross join ledger_guarded g on g.workspace = $1 and g.account = k.value"
       postgres "select account, debits_posted, credits_posted, debits_pending, credits_pending from ledger_guarded
         where workspace = $1 and account = any($2) order by account for update";
     UPDATE_GUARDED = sqlite "update ledger_guarded set debits_posted = $3, credits_posted = $4, debits_pending = $5, credits_pending = $6
@@ -36,12 +37,13 @@ store::statements! {
       postgres "update ledger_guarded g set debits_posted = v.a, credits_posted = v.b, debits_pending = v.c, credits_pending = v.d
         from unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[]) as v(workspace, account, a, b, c, d)
         where g.workspace = v.workspace and g.account = v.account";
-    KNOW_TRANSFERS = sqlite "select id, kind, debit, credit, unit, amount, released, pending, expires_at, effective_at, recorded_at,
-        entry, source, memo, metadata, actor from ledger_transfers where workspace = $1 and id in (select value from rarray($2))"
+    KNOW_TRANSFERS = sqlite "select t.id, t.kind, t.debit, t.credit, t.unit, t.amount, t.released, t.pending, t.expires_at, t.effective_at,
+        t.recorded_at, t.entry, t.source, t.memo, t.metadata, t.actor from rarray($2) k
+        cross join ledger_transfers t on t.workspace = $1 and t.id = k.value"
       postgres "select id, kind, debit, credit, unit, amount, released, pending, expires_at, effective_at, recorded_at,
         entry, source, memo, metadata, actor from ledger_transfers where workspace = $1 and id = any($2)";
-    KNOW_RESOLUTIONS = sqlite "select pending, kind from ledger_transfers
-        where workspace = $1 and pending is not null and pending in (select value from rarray($2))"
+    KNOW_RESOLUTIONS = sqlite "select t.pending, t.kind from rarray($2) k
+        cross join ledger_transfers t on t.workspace = $1 and t.pending is not null and t.pending = k.value"
       postgres "select pending, kind from ledger_transfers where workspace = $1 and pending is not null and pending = any($2)";
     INSERT_TRANSFER = sqlite "insert into ledger_transfers (workspace, id, kind, debit, credit, unit, amount, released, pending, expires_at,
         effective_at, recorded_at, entry, source, memo, metadata, actor)

@@ -16,7 +16,7 @@ store::statements! {
         from (select position, effective_at from ledger_dated where workspace = $1 and account = $2
             and effective_at >= $3 and effective_at < $4 and (effective_at < $5 or (effective_at = $5 and position < $6))
             order by effective_at desc, position desc limit $7) d
-        join ledger_history h on h.workspace = $1 and h.epoch = d.position / 65536 and h.account = $2 and h.position = d.position
+        join ledger_history h on h.workspace = $1 and h.epoch = d.position / 4096 and h.account = $2 and h.position = d.position
         join ledger_transfers t on t.workspace = $1 and t.id = h.transfer
         order by d.effective_at desc, d.position desc";
     FIRST_DATED = "select min(effective_at) as first from ledger_dated where workspace = $1 and account = $2";

@@ -1,7 +1,7 @@
 //! The statements that read what was booked: statements of an account, balances at a past time, the trial balance.
 //!
 //! Tables: `ledger_history`, `ledger_balances`, `ledger_blocks`, `ledger_dated`, `ledger_transfers`, `ledger_accounts`,
-//! `ledger_keeper`. An epoch is 65,536 positions (`keeper::EPOCH`). Rows of the history never change, and a row names its
+//! `ledger_keeper`. An epoch is 4,096 positions (`keeper::EPOCH`). Rows of the history never change, and a row names its
 //! account's previous one: whoever walks back from a position meets the same rows, whatever is booked meanwhile.
 
 use store::{Row, StoreError};
@@ -22,8 +22,8 @@ store::statements! {
           select b.position from ledger_balances b where b.workspace = $1 and b.account = $2
           union all
           select (select h.previous from ledger_history h
-              where h.workspace = $1 and h.epoch = w.position / 65536 and h.account = $2 order by h.position limit 1)
-          from walk w where w.position / 65536 > $3)
+              where h.workspace = $1 and h.epoch = w.position / 4096 and h.account = $2 order by h.position limit 1)
+          from walk w where w.position / 4096 > $3)
         select position from walk where position > 0 order by position desc";
     // From row to row by `previous`: as many seeks as lines, wherever they stand.
     LINES_BACK = "with recursive chain (position, previous, transfer, side, booked_at, debits_posted, credits_posted, debits_pending,
@@ -35,7 +35,7 @@ store::statements! {
           select h.position, h.previous, h.transfer, h.side, h.booked_at, h.debits_posted, h.credits_posted, h.debits_pending,
             h.credits_pending, c.lines + 1
           from chain c join ledger_history h
-            on h.workspace = $1 and h.epoch = c.previous / 65536 and h.account = $2 and h.position = c.previous
+            on h.workspace = $1 and h.epoch = c.previous / 4096 and h.account = $2 and h.position = c.previous
           where c.previous > 0 and c.lines < $6 and c.booked_at >= $5)
         select c.position, c.side, c.booked_at, c.debits_posted, c.credits_posted, c.debits_pending, c.credits_pending,
           t.id, t.kind, t.debit, t.credit, t.unit, t.amount, t.released, t.pending, t.expires_at, t.effective_at, t.recorded_at,
@@ -74,9 +74,9 @@ store::statements! {
           select p.account, p.position from page p where p.position > $3 or p.booked_at > $2
           union all
           select w.account, f.previous from walk w join ledger_history f
-            on f.workspace = $1 and f.epoch = w.position / 65536 and f.account = w.account
+            on f.workspace = $1 and f.epoch = w.position / 4096 and f.account = w.account
             and f.position = (select min(m.position) from ledger_history m
-              where m.workspace = $1 and m.epoch = w.position / 65536 and m.account = w.account)
+              where m.workspace = $1 and m.epoch = w.position / 4096 and m.account = w.account)
           where f.previous > 0 and (f.booked_at > $2 or f.position > $3))
         select a.id, a.code, a.name, a.kind, a.unit, a.limits, a.metadata, a.created_at, a.closed_at,
           p.debits_posted, p.credits_posted, p.debits_pending, p.credits_pending
@@ -87,9 +87,9 @@ store::statements! {
           h.debits_posted, h.credits_posted, h.debits_pending, h.credits_pending
         from (select account, min(position) as position from walk group by account) w
         join ledger_accounts a on a.workspace = $1 and a.id = w.account
-        join ledger_history h on h.workspace = $1 and h.epoch = w.position / 65536 and h.account = w.account
+        join ledger_history h on h.workspace = $1 and h.epoch = w.position / 4096 and h.account = w.account
           and h.position = (select l.position from ledger_history l
-            where l.workspace = $1 and l.epoch = w.position / 65536 and l.account = w.account and l.position <= w.position
+            where l.workspace = $1 and l.epoch = w.position / 4096 and l.account = w.account and l.position <= w.position
               and l.position <= $3 and l.booked_at <= $2 order by l.position desc limit 1)";
     ACCOUNTS_MOVED = "select account from ledger_balances where workspace = $1 and account > $2 order by account limit $3";
 }

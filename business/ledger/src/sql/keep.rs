@@ -31,8 +31,8 @@ store::statements! {
     // Guarded by where it stood: of two keepers that booked the same, one changes nothing.
     ADVANCE_EVERYWHERE = "update ledger_keeper set xid = $4, seq = $5 where id = 1 and era = $1 and xid = $2 and seq = $3";
     LAST_BLOCK = "select number, last_position, booked_at, hash from ledger_blocks where workspace = $1 order by number desc limit 1";
-    BALANCES = sqlite "select account, position, debits_posted, credits_posted, debits_pending, credits_pending from ledger_balances
-        where workspace = $1 and account in (select value from rarray($2))"
+    BALANCES = sqlite "select b.account, b.position, b.debits_posted, b.credits_posted, b.debits_pending, b.credits_pending
+        from rarray($2) k cross join ledger_balances b on b.workspace = $1 and b.account = k.value"
       postgres "select account, position, debits_posted, credits_posted, debits_pending, credits_pending from ledger_balances
         where workspace = $1 and account = any($2)";
     PUT_BALANCE = sqlite "insert into ledger_balances (workspace, account, position, booked_at, debits_posted, credits_posted, debits_pending,

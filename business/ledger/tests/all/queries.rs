@@ -12,7 +12,7 @@ use store::Sql;
 use crate::world::{CALLER, World, trf, unit, workspace};
 
 /// Positions of an epoch.
-const EPOCH: i64 = 1 << 16;
+const EPOCH: i64 = 1 << 12;
 
 /// A block that ends at $2, as if everything before had been posted: what is posted next crosses into a new epoch.
 static JUMP: Sql = Sql::new(
