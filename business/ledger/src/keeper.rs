@@ -21,8 +21,8 @@ use crate::transfer::Transfer;
 
 /// Positions of one epoch of the history.
 pub(crate) const EPOCH: i64 = 1 << 12;
-/// Transfers that one step books: on SQLite it holds the writer for about ten milliseconds.
-const STEP_MAX: i64 = 2_048;
+/// Transfers that one step books: on SQLite it holds the writer for less than ten milliseconds.
+const STEP_MAX: i64 = 1_024;
 /// How often the keeper looks by itself: for what other processes posted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What was posted shortly after another posting shares its step.
