@@ -350,7 +350,7 @@ mod tests {
         let printer = printed(&sheet((0..1_000).map(row).collect()));
         assert!((25..60).contains(&printer.pages.len()), "{} pages", printer.pages.len());
         for (from, to, y) in edges(&printer) {
-            assert!(from >= LEFT - 1 && to <= RIGHT + 1 && y >= 30_000 && y <= TOP, "{from} to {to} at {y}");
+            assert!(from >= LEFT - 1 && to <= RIGHT + 1 && (30_000..=TOP).contains(&y), "{from} to {to} at {y}");
         }
         let file = print(&sheet((0..1_000).map(row).collect())).unwrap();
         assert!(file.starts_with(b"%PDF-1.7") && file.len() < 500_000, "{} bytes", file.len());
