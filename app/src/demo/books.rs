@@ -333,9 +333,8 @@ impl Year<'_> {
             let Some(wallet) = self.books.wallets.get(holder) else { continue };
             let source = format!("order:{}", 3_001 + number);
             let hold = self.tx.new_id::<TransferId>();
-            let expires_at = (days_ago == 0).then(|| self.now.plus(Duration::from_secs(30 * 86_400)));
             let ask = Ask::Exactly(amount);
-            let action = Action::Hold { debit: wallet.id, credit: sales.id, unit: wallet.unit.clone(), ask, expires_at };
+            let action = Action::Hold { debit: wallet.id, credit: sales.id, unit: wallet.unit.clone(), ask, expires_at: None };
             let at = self.at(days_ago, 8).min(self.now);
             self.happen(at, &source, memo, vec![NewTransfer::new(hold, action)]);
             let end = match number {
