@@ -32,10 +32,14 @@ create table ledger_guarded (
   primary key (workspace, account)
 );
 
--- only: sqlite
 create table ledger_transfers (
+-- only: sqlite
   seq integer primary key check (seq between 1 and 4611686018427387904),
   xid bigint not null default 0 check (xid = 0),
+-- only: postgres
+  seq bigint generated always as identity,
+  xid bigint not null default (cast(cast(pg_current_xact_id() as varchar) as bigint)),
+-- both
   workspace bytea not null,
   id bytea not null check (length(id) = 16),
   kind text not null,
@@ -53,10 +57,14 @@ create table ledger_transfers (
   memo text,
   metadata text,
   actor text not null,
+-- only: postgres
+  primary key (xid, seq),
+-- both
   check ((kind = 'transfer' or kind = 'pending') and amount > 0 and released = 0 and pending is null
     or kind = 'post' and amount > 0 and amount <= released and pending is not null
     or (kind = 'void' or kind = 'expire') and amount = 0 and released > 0 and pending is not null)
 );
+-- only: sqlite
 create trigger ledger_transfers_are_never_changed before update on ledger_transfers begin
   select raise(abort, 'the ledger is never changed: correct it by a new entry');
 end;
@@ -64,31 +72,6 @@ create trigger ledger_transfers_are_never_deleted before delete on ledger_transf
   select raise(abort, 'the ledger is never changed: correct it by a new entry');
 end;
 -- only: postgres
-create table ledger_transfers (
-  seq bigint generated always as identity,
-  xid bigint not null default (cast(cast(pg_current_xact_id() as varchar) as bigint)),
-  workspace bytea not null,
-  id bytea not null check (length(id) = 16),
-  kind text not null,
-  debit bytea not null,
-  credit bytea not null check (credit <> debit),
-  unit text not null,
-  amount bigint not null check (amount between 0 and 9007199254740991),
-  released bigint not null check (released between 0 and 9007199254740991),
-  pending bytea,
-  expires_at bigint,
-  effective_at bigint not null,
-  recorded_at bigint not null,
-  entry bytea,
-  source text,
-  memo text,
-  metadata text,
-  actor text not null,
-  primary key (xid, seq),
-  check ((kind = 'transfer' or kind = 'pending') and amount > 0 and released = 0 and pending is null
-    or kind = 'post' and amount > 0 and amount <= released and pending is not null
-    or (kind = 'void' or kind = 'expire') and amount = 0 and released > 0 and pending is not null)
-);
 create function ledger_is_never_changed() returns trigger language plpgsql as $$
 begin
   raise exception 'the ledger is never changed: correct it by a new entry';
@@ -136,11 +119,9 @@ create table ledger_blocks (
   primary key (workspace, number)
 );
 create index ledger_blocks_by_time on ledger_blocks (workspace, booked_at, number);
-create index ledger_blocks_by_position on ledger_blocks (workspace, last_position);
 
 -- Each account's side of each transfer with its totals after it. An epoch is a run of 4,096 positions: rows are added
 -- close together, however many accounts there are.
--- only: sqlite
 create table ledger_history (
   workspace bytea not null,
   epoch bigint not null,
@@ -155,7 +136,11 @@ create table ledger_history (
   debits_pending text not null,
   credits_pending text not null,
   primary key (workspace, epoch, account, position)
+-- only: sqlite
 ) without rowid;
+-- only: postgres
+);
+-- only: sqlite
 create trigger ledger_history_is_never_changed before update on ledger_history begin
   select raise(abort, 'the ledger is never changed: correct it by a new entry');
 end;
@@ -175,21 +160,6 @@ create trigger ledger_accounts_stay before delete on ledger_accounts begin
   select raise(abort, 'an account is closed and never deleted');
 end;
 -- only: postgres
-create table ledger_history (
-  workspace bytea not null,
-  epoch bigint not null,
-  account bytea not null,
-  position bigint not null,
-  previous bigint not null,
-  transfer bytea not null,
-  side text not null,
-  booked_at bigint not null,
-  debits_posted text not null,
-  credits_posted text not null,
-  debits_pending text not null,
-  credits_pending text not null,
-  primary key (workspace, epoch, account, position)
-);
 create trigger ledger_history_is_never_changed before update or delete on ledger_history for each row execute function ledger_is_never_changed();
 create trigger ledger_history_is_never_emptied before truncate on ledger_history for each statement execute function ledger_is_never_changed();
 create trigger ledger_blocks_are_never_changed before update or delete on ledger_blocks for each row execute function ledger_is_never_changed();

@@ -164,7 +164,7 @@ mod tests {
         assert!(trial.units.iter().all(|unit| unit.debits == unit.credits && unit.debits > 0));
         let code = ledger::AccountCode::parse("bank.eur").unwrap();
         let bank = ledger::queries::account_by_code(&mut reads, workspace, &code).await.unwrap().unwrap();
-        let first = ledger::browse::first_day(&mut reads, workspace, bank.id).await.unwrap().unwrap();
+        let first = ledger::queries::by_day::first_day(&mut reads, workspace, bank.id).await.unwrap().unwrap();
         assert_eq!(store.clock().now().day() - first.day(), 364);
         let wallets = ledger::queries::AccountFilter { code_prefix: Some("wallet.".into()), ..Default::default() };
         let wallets = ledger::queries::accounts(&mut reads, workspace, &wallets, None, 100).await.unwrap();

@@ -25,6 +25,8 @@ pub(crate) const EPOCH: i64 = 1 << 12;
 const STEP_MAX: i64 = 1_024;
 /// How often the keeper looks by itself: for what other processes posted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long it leaves a database alone that did not do what it was asked.
+const PAUSE: Duration = Duration::from_secs(1);
 /// What was posted shortly after another posting shares its step.
 const GATHER: Duration = Duration::from_millis(10);
 static CALLER: Caller = Caller::system("ledger.keeper");
@@ -82,10 +84,10 @@ pub async fn keep(store: Store) {
                 next = prepared;
                 continue;
             }
-            Ok(Advance::CaughtUp) => {}
+            Ok(Advance::CaughtUp) => metrics::gauge!("ledger_behind_seconds").set(0.0),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the books were not brought up to date");
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }
         if let Ok(Ok(())) = tokio::time::timeout(LOOK_EVERY, bell.changed()).await {
@@ -112,6 +114,7 @@ async fn advance(store: &Store, ready: Option<Step>) -> Result<Advance, LedgerEr
     if step.count < STEP_MAX as usize {
         return Ok(if write(store, &step).await? { Advance::CaughtUp } else { Advance::MoreWaits(None) });
     }
+    metrics::gauge!("ledger_behind_seconds").set(store.clock().now().since(step.first_at).as_secs_f64());
     let (written, ahead) = tokio::join!(write(store, &step), prepare(store, step.to, &step.carried));
     Ok(Advance::MoreWaits(if written? { ahead? } else { None }))
 }
@@ -178,6 +181,8 @@ struct Step {
     to: Cursor,
     /// How many transfers it books.
     count: usize,
+    /// When the first of them was recorded.
+    first_at: Timestamp,
     pages: Arc<Pages>,
     carried: Carried,
 }
@@ -198,7 +203,7 @@ async fn prepare(store: &Store, from: Cursor, carried: &Carried) -> Result<Optio
 }
 
 async fn compute(reads: &mut Read, from: Cursor, logged: Vec<Logged>, before: &Carried) -> Result<Step, LedgerError> {
-    let count = logged.len();
+    let (count, first_at) = (logged.len(), logged.first().map_or(reads.now(), |first| first.transfer.recorded_at));
     let to = logged.last().map_or(from, |last| Cursor { xid: last.xid, seq: last.seq, ..from });
     let mut of_workspaces: Vec<(WorkspaceId, Vec<Logged>)> = Vec::new();
     let mut index: HashMap<WorkspaceId, usize> = HashMap::new();
@@ -236,7 +241,7 @@ async fn compute(reads: &mut Read, from: Cursor, logged: Vec<Logged>, before: &C
             carried.insert(workspace, (sealed, balances));
         }
     }
-    Ok(Step { from, to, count, pages: Arc::new(pages), carried })
+    Ok(Step { from, to, count, first_at, pages: Arc::new(pages), carried })
 }
 
 /// Writes a step; false where another keeper did so before.

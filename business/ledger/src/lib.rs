@@ -11,7 +11,6 @@
 //! identifier that the module above understands.
 
 mod account;
-pub mod browse;
 pub mod commands;
 mod error;
 pub mod grants;
@@ -41,7 +40,7 @@ pub fn statements() -> impl Iterator<Item = &'static store::Sql> {
         sql::keep::STATEMENTS,
         sql::read::STATEMENTS,
         sql::history::STATEMENTS,
-        sql::browse::STATEMENTS,
+        sql::by_day::STATEMENTS,
         sql::check::STATEMENTS,
     ]
     .into_iter()

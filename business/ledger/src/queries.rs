@@ -1,5 +1,6 @@
 //! Reading the books, inside a unit of work and outside of one alike.
 
+pub mod by_day;
 mod statement;
 mod trial;
 mod version;

@@ -2,7 +2,7 @@
 //!
 //! Tables: `ledger_accounts`, `ledger_guarded`, `ledger_transfers`. What keeps and reads the books stands in `sql/`.
 
-pub(crate) mod browse;
+pub(crate) mod by_day;
 pub(crate) mod check;
 pub(crate) mod history;
 pub(crate) mod keep;
@@ -22,7 +22,9 @@ store::statements! {
         values ($1, $2, '0', '0', '0', '0')";
     CLOSE_ACCOUNT = "update ledger_accounts set closed_at = $3 where workspace = $1 and id = $2 and closed_at is null";
     REOPEN_ACCOUNT = "update ledger_accounts set closed_at = null where workspace = $1 and id = $2 and closed_at is not null";
-    RENAME_ACCOUNT = "update ledger_accounts set name = $3, metadata = $4 where workspace = $1 and id = $2";
+    // Only what is given, so that of two changes at once neither takes back the other's.
+    CHANGE_ACCOUNT = "update ledger_accounts set name = coalesce(cast($3 as text), name),
+        metadata = case when cast($4 as boolean) then cast($5 as text) else metadata end where workspace = $1 and id = $2";
     // SQLite goes through the list and looks each one up; `in (select …)` would sort the list into a table of its own first.
     KNOW_ACCOUNTS = sqlite "select a.id, a.unit, a.limits, a.closed_at from rarray($2) k
         cross join ledger_accounts a on a.workspace = $1 and a.id = k.value"

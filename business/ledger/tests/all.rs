@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "all/browse.rs"]
-mod browse;
+#[path = "all/by_day.rs"]
+mod by_day;
 #[path = "../../../plumbing/store/tests/all/cluster.rs"]
 mod cluster;
 #[path = "all/codes.rs"]

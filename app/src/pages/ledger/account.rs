@@ -6,8 +6,8 @@ use axum::response::Response;
 use gateway::page::see_other;
 use gateway::{Form, Path, Problem, Query};
 use kernel::{Timestamp, WorkspaceId};
-use ledger::browse::{self, DayLine, Place};
 use ledger::commands::asked;
+use ledger::queries::by_day::{self, DayLine, Place};
 use ledger::{Account, AccountId, Limits, Side, Totals, TransferKind};
 use serde::Deserialize;
 use store::Reads;
@@ -138,7 +138,7 @@ async fn compose(parts: &Parts, owner: &Owner, id: AccountId, days: Days, before
     let mut reads = parts.store.snapshot().await?;
     let account = ledger::queries::account(&mut reads, workspace, id).await?;
     let totals = ledger::queries::totals(&mut reads, workspace, &account).await?;
-    let page = browse::lines_by_day(&mut reads, workspace, &account, &days.period(), before, SHOWN).await?;
+    let page = by_day::lines_by_day(&mut reads, workspace, &account, &days.period(), before, SHOWN).await?;
     let chart = chart(&mut reads, workspace, &account, &days, now).await?;
     let mut known = Known::default();
     for line in &page.lines {
@@ -188,9 +188,9 @@ async fn chart(
     days: &Days,
     now: Timestamp,
 ) -> Result<BalanceChart, Problem> {
-    let first = if days.from.is_none() { browse::first_day(reads, workspace, account.id).await? } else { None };
+    let first = if days.from.is_none() { by_day::first_day(reads, workspace, account.id).await? } else { None };
     let (from, width, steps) = days.steps(first, now);
-    let balances = browse::balances_by_day(reads, workspace, account, from, width, steps).await?;
+    let balances = by_day::balances_by_day(reads, workspace, account, from, width, steps).await?;
     Ok(BalanceChart::of(&balances, from, width, &account.unit))
 }
 

@@ -5,9 +5,9 @@ use axum::response::{IntoResponse, Response};
 use gateway::{Call, Path, Problem, Query};
 use http::{HeaderValue, header};
 use kernel::{Timestamp, WorkspaceId};
-use ledger::browse::{self, DayLine, DayLines};
 use ledger::pdf::{self, ROWS_MAX, Sheet, SheetRow};
 use ledger::queries::Period;
+use ledger::queries::by_day::{self, DayLine, DayLines};
 use ledger::{Account, AccountId, LedgerError, Side};
 use serde::Deserialize;
 use store::{Reads, Store};
@@ -85,10 +85,10 @@ async fn sheet(
 ) -> Result<Sheet, Problem> {
     let lines = lines(reads, workspace, account, period).await?;
     let (opening, closing) = match (lines.first(), lines.last()) {
-        (Some(oldest), Some(newest)) => (oldest.balance - browse::adds(account.kind, &oldest.line), newest.balance),
+        (Some(oldest), Some(newest)) => (oldest.balance - by_day::adds(account.kind, &oldest.line), newest.balance),
         _ => {
             let still = match period.until.or(period.from) {
-                Some(edge) => browse::balance_before(reads, workspace, account, edge).await?,
+                Some(edge) => by_day::balance_before(reads, workspace, account, edge).await?,
                 None => 0,
             };
             (still, still)
@@ -125,7 +125,7 @@ async fn lines(reads: &mut impl Reads, workspace: WorkspaceId, account: &Account
     let (mut all, mut before) = (Vec::new(), None);
     loop {
         let left = ROWS_MAX + 1 - all.len();
-        let DayLines { lines, next } = browse::lines_by_day(reads, workspace, account, period, before, left).await?;
+        let DayLines { lines, next } = by_day::lines_by_day(reads, workspace, account, period, before, left).await?;
         all.extend(lines);
         if all.len() > ROWS_MAX {
             let told = format!("leaves more than {ROWS_MAX} lines, too many for paper: choose a shorter time, or take statement.csv");

@@ -7,7 +7,7 @@ use axum::response::Response;
 use gateway::{Path, Problem};
 use kernel::{Id, WorkspaceId};
 use ledger::keeper::Sealed;
-use ledger::{EntryId, Side, Transfer, TransferId, TransferKind, Unit, browse, queries};
+use ledger::{EntryId, Side, Transfer, TransferId, TransferKind, Unit, queries};
 use store::Reads;
 
 use super::super::frame::{Frame, Names, Owner, When, page, plain_day};
@@ -151,7 +151,7 @@ async fn compose(parts: &Parts, owner: &Owner, frame: Frame, transfers: &[Transf
         source => queries::transfers_of_source(&mut reads, workspace, source, SAME_SOURCE).await?,
     };
     let last = transfers.last().unwrap_or(first);
-    let sealed = browse::seal_of(&mut reads, workspace, last).await?;
+    let sealed = queries::by_day::seal_of(&mut reads, workspace, last).await?;
     let names = owner.names(parts).await?;
     let (word, state) = kind_words(first.kind);
     Ok(TransferPage {

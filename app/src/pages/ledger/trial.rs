@@ -6,7 +6,7 @@ use axum::response::Response;
 use gateway::{Problem, Query};
 use kernel::Timestamp;
 use ledger::queries::TrialUnit;
-use ledger::{browse, queries};
+use ledger::queries::{self, by_day};
 use serde::Deserialize;
 
 use super::super::frame::{Frame, Owner, page, plain_day};
@@ -79,7 +79,7 @@ pub(super) async fn show(State(parts): State<Parts>, owner: Owner, Query(asked):
     let (trial, words) = match day {
         Some(day) => {
             let end = Timestamp::from_micros(day.plus(DAY).as_micros() - 1);
-            let trial = browse::trial_balance_by_day(&mut reads, workspace, end).await?;
+            let trial = by_day::trial_balance_by_day(&mut reads, workspace, end).await?;
             (trial, format!("At the end of {}, by the day that transfers count from", plain_day(day)))
         }
         None => (queries::trial_balance(&mut reads, workspace, None).await?, "Now, everything that is booked".to_owned()),

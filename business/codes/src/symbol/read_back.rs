@@ -6,24 +6,29 @@ use rxing::{BinaryBitmap, DecodeHints, Luma8LuminanceSource, Reader};
 
 use super::{Raster, Style, SymbolError};
 
-/// Modules wider than this many pixels are read from every n-th pixel, so that a large picture costs no more than a small one.
-const SAMPLED_MODULE: u32 = 4;
+/// At most this many pixels a module are looked at, so that a large picture costs no more than a small one.
+const SAMPLES: u32 = 4;
 
 impl Raster {
     /// Reads the pixels as a camera would see them and compares what they say with `text`.
     pub(super) fn read_back(&self, style: &Style, text: &str) -> Result<(), SymbolError> {
         let (light, dark) = (style.background_colour().grey() as u8, style.foreground.grey() as u8);
-        let step = (self.scale / SAMPLED_MODULE).max(1) as usize;
-        let columns: Vec<usize> = (0..self.side as usize).step_by(step).collect();
+        // Every module gives equally many samples: the grid of the modules stays a grid of whole pixels.
+        let samples = self.scale.min(SAMPLES);
+        let pixels = |i: u32| self.before % self.scale + i * self.scale / samples;
+        let columns: Vec<usize> = (0..).map(|i| pixels(i) as usize).take_while(|pixel| *pixel < self.side as usize).collect();
+        let rows: Vec<&Vec<u8>> = self.bands.iter().flat_map(|band| std::iter::repeat_n(&band.row, band.repeat as usize)).collect();
         let mut grey = Vec::with_capacity(columns.len() * columns.len());
-        let rows = self.bands.iter().flat_map(|band| std::iter::repeat_n(&band.row, band.repeat as usize));
-        for row in rows.step_by(step) {
-            grey.extend(columns.iter().map(|x| if row[x / 8] & (0x80 >> (x % 8)) == 0 { light } else { dark }));
+        for y in &columns {
+            grey.extend(columns.iter().map(|x| if rows[*y][x / 8] & (0x80 >> (x % 8)) == 0 { light } else { dark }));
         }
         // Phones take bytes that are valid UTF-8 for UTF-8; the reader's own guess would sometimes be Shift JIS.
         let hints = DecodeHints { CharacterSet: Some("UTF-8".to_owned()), ..DecodeHints::default() };
         let side = columns.len() as u32;
-        for hints in [hints.clone(), DecodeHints { TryHarder: Some(true), ..hints }] {
+        let harder = DecodeHints { TryHarder: Some(true), ..hints.clone() };
+        // The detector takes modules of some symbols (one in 200) for a fourth corner; those are read along their own grid.
+        let pure = DecodeHints { PureBarcode: Some(true), ..hints.clone() };
+        for hints in [hints, harder, pure] {
             let source = Luma8LuminanceSource::new(grey.clone(), side, side).map_err(|_| SymbolError::Unreadable)?;
             let found = QRCodeReader.decode_with_hints(&mut BinaryBitmap::new(HybridBinarizer::new(source)), &hints);
             if found.is_ok_and(|found| found.getText() == text) {

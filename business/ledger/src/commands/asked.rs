@@ -16,7 +16,7 @@ use crate::{grants, queries, sql};
 pub struct AccountEdit {
     /// What people call it, as [`crate::parse_name`] reads it.
     pub name: Option<String>,
-    /// The caller's own words about it; nothing takes them away.
+    /// The caller's own words about it; `Some(None)` takes them away.
     pub metadata: Option<Option<Value>>,
 }
 
@@ -33,14 +33,14 @@ pub async fn open(tx: &mut Tx, new: NewAccount) -> Result<Account, LedgerError> 
 /// Changes the name or the metadata of an account.
 pub async fn edit(tx: &mut Tx, id: AccountId, edit: AccountEdit) -> Result<Account, LedgerError> {
     let workspace = may(tx)?;
-    let mut account = queries::account(tx, workspace, id).await?;
-    account.name = edit.name.unwrap_or(account.name);
-    account.metadata = edit.metadata.unwrap_or(account.metadata);
-    let metadata = account.metadata.as_ref().map(ToString::to_string);
+    let is_given = edit.metadata.is_some();
+    let metadata = edit.metadata.flatten().map(|metadata| metadata.to_string());
     let (own, raw_id) = (sql::raw_p(workspace), sql::raw_p(id));
-    tx.execute(&sql::RENAME_ACCOUNT, store::params![own, raw_id, account.name, metadata]).await?;
-    outbox::audit(tx, workspace, "ledger.account_changed", &id.to_string(), &json!({})).await?;
-    Ok(account)
+    if tx.execute(&sql::CHANGE_ACCOUNT, store::params![own, raw_id, edit.name, is_given, metadata]).await? == 1 {
+        let fields = json!({ "name": edit.name.is_some(), "metadata": is_given });
+        outbox::audit(tx, workspace, "ledger.account_changed", &id.to_string(), &fields).await?;
+    }
+    queries::account(tx, workspace, id).await
 }
 
 /// Closes an account that holds nothing.

@@ -51,7 +51,7 @@ pub async fn trial_balance(reads: &mut impl Reads, workspace: WorkspaceId, at: O
     let start = reads.row(&history::BOUND, &[own.clone(), P::Int(at)], version_and_bound).await?;
     // Up to this position the books never change: accounts that are added up one page after the other agree.
     let (version, bound) = start.ok_or(LedgerError::NotFound { what: "keeper" })?;
-    let mut units: BTreeMap<Unit, Vec<TrialRow>> = BTreeMap::new();
+    let mut rows = Vec::new();
     let mut after = P::Bytes(Vec::new().into());
     loop {
         // An account that is moved for the first time from now on has nothing at or below the bound.
@@ -60,16 +60,25 @@ pub async fn trial_balance(reads: &mut impl Reads, workspace: WorkspaceId, at: O
         let params = [own.clone(), P::Int(at), P::Int(bound), after, last.clone()];
         for (account, totals) in reads.rows(&history::TOTALS_AT, &params, history::account_and_totals).await? {
             if totals.debits_posted != 0 || totals.credits_posted != 0 {
-                units.entry(account.unit.clone()).or_default().push(TrialRow { account, totals });
+                rows.push(TrialRow { account, totals });
             }
         }
         after = last;
     }
-    Ok(TrialBalance { version, units: units.into_iter().map(|(unit, rows)| summed(unit, rows)).collect() })
+    Ok(TrialBalance { version, units: by_unit(rows) })
 }
 
 fn version_and_bound(row: &Row<'_>) -> Result<(Version, i64), StoreError> {
     Ok((read::version(row)?, row.get("bound")?))
+}
+
+/// The rows of each unit in their order, with its sums.
+pub(super) fn by_unit(rows: Vec<TrialRow>) -> Vec<TrialUnit> {
+    let mut units: BTreeMap<Unit, Vec<TrialRow>> = BTreeMap::new();
+    for row in rows {
+        units.entry(row.account.unit.clone()).or_default().push(row);
+    }
+    units.into_iter().map(|(unit, rows)| summed(unit, rows)).collect()
 }
 
 fn summed(unit: Unit, mut rows: Vec<TrialRow>) -> TrialUnit {

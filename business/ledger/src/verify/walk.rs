@@ -7,14 +7,14 @@ use kernel::{Timestamp, WorkspaceId};
 use store::{Engine, P, Reads, Snapshot};
 
 use super::accounts::{Accounts, id};
-use super::chain::{Fit, align};
+use super::chain::{Fit, align, check_block};
 use super::history::{self, Exact, Keys, Sum};
 use super::report::{Finding, Findings, Report, Trouble};
 use super::{HISTORY_PAGE, LOG_PAGE, Options, raw_of};
 use crate::account::Side;
 use crate::error::LedgerError;
 use crate::keeper::{self, Cursor};
-use crate::seal::{self, Hash, Place, Seal};
+use crate::seal::{self, Hash, Seal};
 use crate::sql::check::{self, BlockRow, LogRow};
 use crate::sql::raw_p;
 use crate::transfer::Transfer;
@@ -463,38 +463,6 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
-}
-
-/// What is wrong with a block in itself, and the leaves that its rows are to be compared with.
-fn check_block(workspace: WorkspaceId, before: &Seal, block: &BlockRow, found: &[Hash]) -> (Vec<String>, Vec<Hash>) {
-    let mut trouble = Vec::new();
-    let BlockRow { number, first_position, last_position, booked_at, .. } = *block;
-    if (number, first_position) != (before.number + 1, before.last_position + 1) {
-        trouble.push(format!(
-            "block {number} begins at position {first_position}, and block {} before it ends at {}: what was between them is gone, or doubled",
-            before.number, before.last_position
-        ));
-    }
-    let stored: Vec<Hash> = block.leaves.chunks_exact(32).filter_map(|leaf| leaf.try_into().ok()).collect();
-    let count = last_position - first_position + 1;
-    if stored.len() as i64 != count || block.leaves.len() as i64 != 32 * count {
-        trouble.push(format!("block {number} covers {count} positions, and has {} leaves", stored.len()));
-    }
-    let place = Place { number, first_position, last_position, booked_at };
-    let is_sealed = |leaves: &[u8]| seal::block(workspace, &place, &before.hash, leaves).as_slice() == block.hash;
-    if is_sealed(&block.leaves) {
-        return (trouble, stored);
-    }
-    if found != stored && is_sealed(&found.concat()) {
-        trouble.push(format!("the leaves of block {number} were changed; its transfers are what was sealed"));
-        return (trouble, found.to_vec());
-    }
-    let words = "its place, its time, its leaves or its hash was changed, or the block before it was written anew";
-    trouble.push(format!(
-        "block {number} (positions {first_position} to {last_position}) does not follow from block {}: {words}",
-        before.number
-    ));
-    (trouble, stored)
 }
 
 fn leaf(row: &LogRow) -> Hash {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kernel::Timestamp;
-use ledger::browse::{self, DayLine, Place};
+use ledger::queries::by_day::{self, DayLine, Place};
 use ledger::queries::{self, Period};
 use ledger::{Account, AccountId, AccountKind, Action, Ask, Limits, NewTransfer};
 
@@ -66,7 +66,7 @@ impl Shop {
         let mut placed: Vec<(Place, i128)> = lines
             .iter()
             .map(|line| {
-                let adds = browse::adds(account.kind, line);
+                let adds = by_day::adds(account.kind, line);
                 let is_dated = adds != 0 && line.transfer.effective_at != line.transfer.recorded_at;
                 let at = if is_dated { line.transfer.effective_at } else { line.booked_at };
                 (Place { at, position: line.position }, adds)
@@ -84,7 +84,7 @@ impl Shop {
     async fn paged(&self, account: &Account, period: &Period, size: usize) -> Vec<DayLine> {
         let (mut reads, mut all, mut before) = (self.world.store.read(), Vec::new(), None);
         loop {
-            let page = browse::lines_by_day(&mut reads, self.world.workspace, account, period, before, size).await.unwrap();
+            let page = by_day::lines_by_day(&mut reads, self.world.workspace, account, period, before, size).await.unwrap();
             assert!(page.lines.len() <= size);
             all.extend(page.lines);
             before = page.next;
@@ -124,14 +124,14 @@ async fn a_chart_by_day_goes_through_the_balances_of_the_lines() {
     let account = shop.account(shop.cash).await;
     let expected = shop.expected(&account).await;
     let mut reads = shop.world.store.read();
-    assert_eq!(browse::first_day(&mut reads, shop.world.workspace, shop.cash).await.unwrap(), Some(expected[0].0.at));
+    assert_eq!(by_day::first_day(&mut reads, shop.world.workspace, shop.cash).await.unwrap(), Some(expected[0].0.at));
     let unmoved = shop.world.open("unmoved", AccountKind::Asset, Limits::None).await;
-    assert_eq!(browse::first_day(&mut reads, shop.world.workspace, unmoved).await.unwrap(), None);
+    assert_eq!(by_day::first_day(&mut reads, shop.world.workspace, unmoved).await.unwrap(), None);
     for (from, width, steps) in
         [(shop.start, HOUR * 24, 5), (shop.start.minus(HOUR * 48), HOUR * 5, 40), (shop.start.plus(HOUR * 30), HOUR, 9)]
     {
         let width_micros = width.as_micros() as i64;
-        let chart = browse::balances_by_day(&mut reads, shop.world.workspace, &account, from, width_micros, steps).await.unwrap();
+        let chart = by_day::balances_by_day(&mut reads, shop.world.workspace, &account, from, width_micros, steps).await.unwrap();
         let at_end = |step: usize| {
             let end = from.plus(width * (step as u32 + 1));
             expected.iter().rev().find(|(place, _)| place.at < end).map_or(0, |(_, balance)| *balance)
@@ -146,11 +146,11 @@ async fn the_trial_balance_by_day_balances_at_every_instant_and_agrees_with_the_
     let mut reads = shop.world.store.read();
     for hours in 0..100 {
         let at = shop.start.plus(HOUR * hours);
-        let trial = browse::trial_balance_by_day(&mut reads, shop.world.workspace, at).await.unwrap();
+        let trial = by_day::trial_balance_by_day(&mut reads, shop.world.workspace, at).await.unwrap();
         for unit in &trial.units {
             assert_eq!(unit.debits, unit.credits, "after {hours} hours");
             for row in &unit.rows {
-                let balance = browse::balance_at(&mut reads, shop.world.workspace, &row.account, at).await.unwrap();
+                let balance = by_day::balance_at(&mut reads, shop.world.workspace, &row.account, at).await.unwrap();
                 assert_eq!(row.account.balance(&row.totals), balance, "{} after {hours} hours", row.account.code);
             }
         }
@@ -165,14 +165,14 @@ async fn a_transfer_is_sealed_by_the_block_that_its_position_lies_in() {
     let mut reads = shop.world.store.read();
     let workspace = shop.world.workspace;
     let early = queries::transfer(&mut reads, workspace, trf(1)).await.unwrap().unwrap();
-    let first = browse::seal_of(&mut reads, workspace, &early).await.unwrap().expect("it is booked");
+    let first = by_day::seal_of(&mut reads, workspace, &early).await.unwrap().expect("it is booked");
     assert_eq!(first.number, 1);
     let late = NewTransfer::exactly(trf(9_999), shop.cash, shop.sales, unit("EUR"), 5);
     shop.world.post(vec![late]).await;
     let late = queries::transfer(&mut reads, workspace, trf(9_999)).await.unwrap().unwrap();
-    assert_eq!(browse::seal_of(&mut reads, workspace, &late).await.unwrap(), None, "nothing has sealed it yet");
+    assert_eq!(by_day::seal_of(&mut reads, workspace, &late).await.unwrap(), None, "nothing has sealed it yet");
     shop.world.book().await;
-    let second = browse::seal_of(&mut reads, workspace, &late).await.unwrap().expect("it is booked");
+    let second = by_day::seal_of(&mut reads, workspace, &late).await.unwrap().expect("it is booked");
     assert_eq!((second.number, second.last_position), (2, first.last_position + 1));
-    assert_eq!(browse::seal_of(&mut reads, workspace, &early).await.unwrap(), Some(first));
+    assert_eq!(by_day::seal_of(&mut reads, workspace, &early).await.unwrap(), Some(first));
 }

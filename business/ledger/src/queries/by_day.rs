@@ -12,11 +12,12 @@ use std::str::FromStr;
 use kernel::{Timestamp, WorkspaceId};
 use store::{P, Reads};
 
+use super::trial::by_unit;
 use crate::account::{Account, AccountId, AccountKind, Side, Totals};
 use crate::error::LedgerError;
 use crate::keeper::Sealed;
-use crate::queries::{self, Dating, Line, Period, TrialBalance, TrialRow, TrialUnit};
-use crate::sql::{self, browse, keep};
+use crate::queries::{self, Dating, Line, Period, TrialBalance, TrialRow};
+use crate::sql::{self, by_day, keep};
 use crate::transfer::{Transfer, TransferId};
 
 /// Lines that are read at once.
@@ -156,7 +157,7 @@ async fn merged(
     let (from, until) = (period.from.map_or(i64::MIN, Timestamp::as_micros), period.until.map_or(i64::MAX, Timestamp::as_micros));
     let [from, until, at, position, count] = [from, until, before.at.as_micros(), before.position, wanted as i64].map(P::Int);
     let params = [sql::raw_p(workspace), sql::raw_p(account), from, until, at, position, count];
-    let dated = reads.rows(&browse::DATED_BACK, &params, browse::dated_line).await?;
+    let dated = reads.rows(&by_day::DATED_BACK, &params, by_day::dated_line).await?;
     found.extend(dated.into_iter().map(|(at, line)| (Place { at: Timestamp::from_micros(at), position: line.position }, line)));
     // What was not looked at yet may stand among what lies further back.
     found.retain(|(place, _)| reached.is_none_or(|reached| *place >= reached));
@@ -206,7 +207,7 @@ async fn undated(
 /// The first instant from which something counts on the account.
 pub async fn first_day(reads: &mut impl Reads, workspace: WorkspaceId, account: AccountId) -> Result<Option<Timestamp>, LedgerError> {
     let params = [sql::raw_p(workspace), sql::raw_p(account)];
-    let dated = reads.row(&browse::FIRST_DATED, &params, browse::first).await?.flatten().map(Timestamp::from_micros);
+    let dated = reads.row(&by_day::FIRST_DATED, &params, by_day::first).await?.flatten().map(Timestamp::from_micros);
     let booked = queries::statement_forward(reads, workspace, account, &Period::default(), None, 1).await?;
     Ok(dated.into_iter().chain(booked.first().map(|line| line.booked_at)).min())
 }
@@ -224,7 +225,7 @@ pub async fn balances_by_day(
     let opening = balance_before(reads, workspace, account, from).await?;
     let [start, end, width] = [from.as_micros(), edge(steps).as_micros(), width_micros.max(1)].map(P::Int);
     let params = [sql::raw_p(workspace), sql::raw_p(account.id), start, end, width];
-    let dated: HashMap<i64, Totals> = reads.rows(&browse::DATED_STEPS, &params, browse::step).await?.into_iter().collect();
+    let dated: HashMap<i64, Totals> = reads.rows(&by_day::DATED_STEPS, &params, by_day::step).await?.into_iter().collect();
     let before = queries::totals_at(reads, workspace, account, just_before(from), Dating::Booked).await?;
     let start = account.balance(&before);
     let (mut balances, mut moved) = (Vec::with_capacity(steps), 0);
@@ -241,7 +242,7 @@ pub async fn trial_balance_by_day(reads: &mut impl Reads, workspace: WorkspaceId
     let booked = queries::trial_balance(reads, workspace, Some(at)).await?;
     let params = [sql::raw_p(workspace), P::Int(at.as_micros())];
     let mut dated: HashMap<AccountId, Totals> =
-        reads.rows(&browse::DATED_ACCOUNTS, &params, browse::of_account).await?.into_iter().collect();
+        reads.rows(&by_day::DATED_ACCOUNTS, &params, by_day::of_account).await?.into_iter().collect();
     if dated.is_empty() {
         return Ok(booked);
     }
@@ -255,26 +256,7 @@ pub async fn trial_balance_by_day(reads: &mut impl Reads, workspace: WorkspaceId
         rows.push(TrialRow { account: queries::account(reads, workspace, id).await?, totals });
     }
     rows.retain(|row| row.totals.debits_posted != 0 || row.totals.credits_posted != 0);
-    let place = |kind: AccountKind| AccountKind::ALL.iter().position(|known| *known == kind);
-    rows.sort_by(|a, b| {
-        let key = |row: &TrialRow| (row.account.unit.clone(), place(row.account.kind), row.account.code.clone());
-        key(a).cmp(&key(b))
-    });
-    let mut units: Vec<TrialUnit> = Vec::new();
-    for row in rows {
-        if units.last().is_none_or(|unit| unit.unit != row.account.unit) {
-            units.push(TrialUnit { unit: row.account.unit.clone(), rows: Vec::new(), debits: 0, credits: 0 });
-        }
-        let Some(unit) = units.last_mut() else { continue };
-        let net = row.totals.debits_posted - row.totals.credits_posted;
-        if net > 0 {
-            unit.debits += net
-        } else {
-            unit.credits -= net
-        }
-        unit.rows.push(row);
-    }
-    Ok(TrialBalance { version: booked.version, units })
+    Ok(TrialBalance { version: booked.version, units: by_unit(rows) })
 }
 
 /// The block that seals a transfer; none as long as it is not booked.
@@ -285,7 +267,7 @@ pub async fn seal_of(reads: &mut impl Reads, workspace: WorkspaceId, transfer: &
         return Ok(None);
     }
     let [at, era, xid, seq] = [transfer.recorded_at.as_micros(), place.era, place.xid, place.seq].map(P::Int);
-    Ok(reads.row(&browse::BLOCK_OVER, &[sql::raw_p(workspace), at, era, xid, seq], keep::last_block).await?)
+    Ok(reads.row(&by_day::BLOCK_OVER, &[sql::raw_p(workspace), at, era, xid, seq], keep::last_block).await?)
 }
 
 #[cfg(test)]
