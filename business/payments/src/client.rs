@@ -1,0 +1,211 @@
+//! Conversations with providers over HTTP: one deadline each, answers bounded, and it is known whether a byte may have left.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client as Pooled;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kernel::{Clock, Timestamp};
+
+use crate::provider::{Failure, ProviderId};
+
+/// One conversation, from the look-up of the name to the last byte of the answer.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The connection alone.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Bytes of an answer; reports are larger.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a report.
+const REPORT_BYTES_MAX: usize = 512 << 20;
+/// An idle connection is kept so long: less than providers keep theirs.
+const IDLE: Duration = Duration::from_secs(20);
+/// Tokens kept in memory, at most one for each account.
+const TOKENS_MAX: usize = 1_000;
+
+/// A client whose clones share connections and tokens.
+#[derive(Clone)]
+pub struct Client {
+    http: Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    tokens: Arc<Mutex<HashMap<ProviderId, (String, Timestamp)>>>,
+    clock: Clock,
+    deadline: Duration,
+}
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub struct Request {
+    method: http::Method,
+    url: String,
+    headers: Vec<(HeaderName, String)>,
+    body: Bytes,
+    is_report: bool,
+}
+
+impl Request {
+    /// Asks for something without changing anything.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self { method: http::Method::GET, url: url.into(), headers: Vec::new(), body: Bytes::new(), is_report: false }
+    }
+
+    /// Sends `body` of type `content_type`.
+    pub fn post(url: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self { method: http::Method::POST, url: url.into(), headers: Vec::new(), body, is_report: false }
+            .header(http::header::CONTENT_TYPE, content_type)
+    }
+
+    /// Sends a JSON value.
+    pub fn post_json(url: impl Into<String>, body: &serde_json::Value) -> Self {
+        Self::post(url, "application/json", body.to_string())
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With a bearer token.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.header(http::header::AUTHORIZATION, format!("Bearer {token}"))
+    }
+
+    /// With a name and a password (RFC 7617).
+    #[must_use]
+    pub fn basic(self, name: &str, password: &str) -> Self {
+        use base64::Engine as _;
+        let both = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        self.header(http::header::AUTHORIZATION, format!("Basic {both}"))
+    }
+
+    /// The answer may be as large as a report.
+    #[must_use]
+    pub const fn for_report(mut self) -> Self {
+        self.is_report = true;
+        self
+    }
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// Whether the status is one of success.
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
+    /// The body as JSON. What cannot be read leaves the outcome unknown.
+    pub fn json(&self) -> Result<serde_json::Value, Failure> {
+        serde_json::from_slice(&self.body).map_err(|_| Failure::unknown(format!("an answer with status {} that is not JSON", self.status)))
+    }
+}
+
+impl Client {
+    /// A client that trusts the public roots and `extra_roots`.
+    pub fn new(extra_roots: &[rustls_pki_types::CertificateDer<'static>], clock: &Clock) -> Self {
+        let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        roots.add_parsable_certificates(extra_roots.iter().cloned());
+        #[expect(clippy::expect_used, reason = "ring offers the default versions")]
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+        let http = Pooled::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector);
+        Self { http, tokens: Arc::default(), clock: clock.clone(), deadline: DEADLINE }
+    }
+
+    /// The same connections with another deadline for each conversation.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The instant, for tokens and signatures.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One request and its answer. [`Failure::NotSent`] only where no connection was made; everything else that breaks off
+    /// is [`Failure::Unknown`].
+    pub async fn call(&self, request: Request) -> Result<Answer, Failure> {
+        let mut builder = http::Request::builder()
+            .method(request.method)
+            .uri(&request.url)
+            .header(USER_AGENT, concat!("Tessera/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json");
+        for (name, value) in &request.headers {
+            let value = HeaderValue::from_str(value).map_err(|_| Failure::setup(format!("the header {name} could not be written")))?;
+            builder = builder.header(name, value);
+        }
+        let built = builder.body(Full::new(request.body)).map_err(|_| Failure::setup("the provider's address is not a URL"))?;
+        let bytes_max = if request.is_report { REPORT_BYTES_MAX } else { ANSWER_BYTES_MAX };
+        let conversation = async {
+            let answer = self.http.request(built).await.map_err(|error| {
+                let why = innermost(&error);
+                if error.is_connect() { Failure::NotSent { reason: format!("no connection: {why}") } } else { Failure::unknown(why) }
+            })?;
+            let status = answer.status().as_u16();
+            let body = Limited::new(answer.into_body(), bytes_max).collect().await;
+            let body = body.map_err(|_| Failure::unknown(format!("the answer with status {status} broke off")))?.to_bytes();
+            Ok(Answer { status, body })
+        };
+        match tokio::time::timeout(self.deadline, conversation).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Failure::unknown(format!("no answer within {} s", self.deadline.as_secs()))),
+        }
+    }
+
+    /// The token that `account` was given last, while it is good for another minute.
+    pub fn token(&self, account: ProviderId) -> Option<String> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let soon = self.clock.now().plus(Duration::from_secs(60));
+        tokens.get(&account).filter(|(_, until)| *until > soon).map(|(token, _)| token.clone())
+    }
+
+    /// Keeps a token that is good for `lifetime`.
+    pub fn keep_token(&self, account: ProviderId, token: &str, lifetime: Duration) {
+        let until = self.clock.now().plus(lifetime);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.len() >= TOKENS_MAX {
+            tokens.clear();
+        }
+        tokens.insert(account, (token.to_owned(), until));
+    }
+
+    /// Forgets a token that was not taken.
+    pub fn forget_token(&self, account: ProviderId) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
+    }
+}
+
+/// What lies at the bottom of an error: the reason without the layers above it.
+fn innermost(error: &hyper_util::client::legacy::Error) -> String {
+    let mut at: &dyn std::error::Error = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string()
+}

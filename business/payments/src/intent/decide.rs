@@ -1,0 +1,256 @@
+//! What may be done with an intent: each decision reads it and says which events follow, or why none do.
+
+use kernel::{FieldFault, Money, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    ATTEMPTS_MAX, Attempt, AttemptId, AttemptState, CAPTURES_MAX, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,
+    REFUNDS_MAX, RefundId, StepState,
+};
+use crate::provider::{Dialect, ErrorClass, Failure, ProviderId};
+
+/// The largest amount of one intent, in minor units: what every JSON reader keeps exactly (RFC 8259, section 6).
+pub const AMOUNT_MAX_MINOR: i64 = (1 << 53) - 1;
+
+/// What somebody is to pay, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewIntent {
+    /// Its identifier.
+    pub id: IntentId,
+    /// How much: more than nothing.
+    pub amount: Money,
+    /// When the money is taken.
+    pub capture_method: CaptureMethod,
+    /// Who pays, by an identifier that the module above understands.
+    pub customer: Option<String>,
+    /// What for, as the payer reads it; at most 200 bytes.
+    pub description: Option<String>,
+    /// Where the payer is (ISO 3166-1 alpha-2).
+    pub country: Option<String>,
+    /// How they want to pay.
+    pub method: Option<String>,
+    /// The link that it came from.
+    pub link: Option<LinkId>,
+    /// The ledger account that the money is for.
+    pub credit_account: String,
+    /// Where the payer goes afterwards.
+    pub return_url: Option<String>,
+    /// The caller's own words: a JSON object of at most 2 KiB.
+    pub metadata: Option<Value>,
+    /// When it can no longer be begun to pay.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a decision was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The intent is not in a state for it.
+    #[error("a payment that is {} cannot {wanted}", .is.as_str())]
+    State {
+        /// What it is.
+        is: IntentState,
+        /// What was wanted, such as `be captured`.
+        wanted: &'static str,
+    },
+    /// There is no such attempt, capture or refund.
+    #[error("the payment has no such {what}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// A field cannot be right.
+    #[error("{}", .0.message)]
+    Field(FieldFault),
+    /// More is wanted than there is.
+    #[error("{wanted_minor} was asked for and {left_minor} is left, in minor units")]
+    TooMuch {
+        /// Which field.
+        field: &'static str,
+        /// What was asked for.
+        wanted_minor: i64,
+        /// What there is.
+        left_minor: i64,
+    },
+    /// There are too many already.
+    #[error("the payment has {max} {what} already")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
+}
+
+impl Refusal {
+    fn field(field: &str, message: &str) -> Self {
+        Self::Field(FieldFault::new(field, message))
+    }
+}
+
+impl NewIntent {
+    /// Checks what was asked for, and says which event follows.
+    pub fn decide(self, now: Timestamp) -> Result<Event, Refusal> {
+        if !(1..=AMOUNT_MAX_MINOR).contains(&self.amount.amount_minor) {
+            return Err(Refusal::field("amount_minor", "must be a whole number of minor units, from 1 to 9007199254740991"));
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::field("expires_at", "must be in the future"));
+        }
+        Ok(Event::Created(Box::new(self)))
+    }
+}
+
+impl Intent {
+    fn refuse(&self, wanted: &'static str) -> Refusal {
+        Refusal::State { is: self.state(), wanted }
+    }
+
+    fn known(&self, id: AttemptId) -> Result<&Attempt, Refusal> {
+        self.attempt(id).ok_or(Refusal::NotFound { what: "attempt" })
+    }
+
+    /// A new attempt at `provider`. One that may still take money stands in its way, but for a page that waits for a payer:
+    /// that one is closed where the provider can, and if it is paid nevertheless, the second payment is a surplus.
+    pub fn start_attempt(&self, id: AttemptId, provider: ProviderId, dialect: Dialect, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+        if !matches!(self.state(), IntentState::RequiresPaymentMethod | IntentState::RequiresAction) {
+            return Err(self.refuse("be tried"));
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::State { is: IntentState::Expired, wanted: "be tried" });
+        }
+        if self.attempts.len() >= ATTEMPTS_MAX {
+            return Err(Refusal::TooMany { what: "attempts", max: ATTEMPTS_MAX });
+        }
+        Ok(vec![Event::AttemptStarted { attempt: id, provider, dialect }])
+    }
+
+    /// The first byte is about to leave. None where it left before: how that ended is to be found out, not to be done again.
+    pub fn begin_sending(&self, id: AttemptId) -> Result<Option<Event>, Refusal> {
+        let attempt = self.known(id)?;
+        Ok((attempt.state == AttemptState::Created).then_some(Event::AttemptSending { attempt: id }))
+    }
+
+    /// What follows from an attempt that was sent and did not end well.
+    pub fn attempt_failed(&self, id: AttemptId, failure: &Failure) -> Vec<Event> {
+        let Some(attempt) = self.attempt(id) else { return Vec::new() };
+        // Something was heard of it meanwhile, and that counts more.
+        if !matches!(attempt.state, AttemptState::Created | AttemptState::Sending | AttemptState::Unknown | AttemptState::Pending) {
+            return Vec::new();
+        }
+        match failure {
+            Failure::Refused { class, code } => vec![Event::AttemptDeclined { attempt: id, class: *class, code: code.clone() }],
+            // What an earlier try has sent may still take effect.
+            Failure::NotSent { .. } if attempt.state == AttemptState::Sending => {
+                vec![Event::AttemptDeclined { attempt: id, class: ErrorClass::ProviderDown, code: "not_sent".to_owned() }]
+            }
+            Failure::NotSent { .. } | Failure::Unknown { .. } => match attempt.state {
+                AttemptState::Unknown | AttemptState::Pending => Vec::new(),
+                _ => vec![Event::AttemptUnknown { attempt: id }],
+            },
+        }
+    }
+
+    /// The provider's page is there; nothing where more is known of the attempt already.
+    pub fn page_opened(&self, id: AttemptId, provider_ref: Option<String>, url: String, expires_at: Option<Timestamp>) -> Vec<Event> {
+        match self.attempt(id).map(|attempt| &attempt.state) {
+            Some(AttemptState::Created | AttemptState::Sending | AttemptState::Unknown) => {
+                vec![Event::PageOpened { attempt: id, provider_ref, url, expires_at }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes what was authorized: `amount_minor` of it, or all that is left.
+    pub fn request_capture(&self, id: CaptureId, amount_minor: Option<i64>, is_last: bool) -> Result<Vec<Event>, Refusal> {
+        let attempt = self.kept().filter(|attempt| attempt.authorized_minor > 0 && self.capture_method == CaptureMethod::Manual);
+        let attempt = attempt.ok_or_else(|| self.refuse("be captured"))?;
+        let left = attempt.capturable_minor();
+        if left == 0 {
+            return Err(self.refuse("be captured"));
+        }
+        let amount_minor = amount_minor.unwrap_or(left);
+        if amount_minor <= 0 {
+            return Err(Refusal::field("amount_minor", "must be at least 1"));
+        }
+        if amount_minor > left {
+            return Err(Refusal::TooMuch { field: "amount_minor", wanted_minor: amount_minor, left_minor: left });
+        }
+        if attempt.captures.len() >= CAPTURES_MAX {
+            return Err(Refusal::TooMany { what: "captures", max: CAPTURES_MAX });
+        }
+        let is_last = is_last || amount_minor == left;
+        Ok(vec![Event::CaptureRequested { attempt: attempt.id, capture: id, amount_minor, is_last }])
+    }
+
+    /// Calls the payment off: nothing is taken any more, what was authorized is released. What was captured is refunded instead.
+    pub fn cancel(&self) -> Result<Vec<Event>, Refusal> {
+        match self.state() {
+            IntentState::Canceled => Ok(Vec::new()),
+            IntentState::RequiresPaymentMethod | IntentState::RequiresAction | IntentState::Failed => Ok(vec![Event::Canceled]),
+            IntentState::RequiresCapture => match self.kept() {
+                Some(kept) if kept.void.as_ref().is_some_and(StepState::may_count) => Ok(Vec::new()),
+                Some(kept) => Ok(vec![Event::VoidMoved { attempt: kept.id, to: StepState::Requested }]),
+                None => Err(self.refuse("be canceled")),
+            },
+            _ => Err(self.refuse("be canceled")),
+        }
+    }
+
+    /// Its time is over: nothing begins any more. Nothing where somebody is at it, or it is paid.
+    pub fn expire(&self, now: Timestamp) -> Vec<Event> {
+        let is_over = self.expires_at.is_some_and(|end| end <= now);
+        let waits = matches!(self.state(), IntentState::RequiresPaymentMethod | IntentState::RequiresAction | IntentState::Failed);
+        if is_over && waits && self.expired_at.is_none() { vec![Event::Expired] } else { Vec::new() }
+    }
+
+    /// Gives money of `attempt` back: `amount_minor` of it, or all that is left. Without an attempt it is the one that counts.
+    pub fn request_refund(
+        &self,
+        id: RefundId,
+        attempt: Option<AttemptId>,
+        amount_minor: Option<i64>,
+        reason: Option<String>,
+    ) -> Result<Vec<Event>, Refusal> {
+        let attempt = match attempt {
+            Some(id) => self.known(id)?,
+            None => self.kept().ok_or_else(|| self.refuse("be refunded"))?,
+        };
+        let paid = match &attempt.state {
+            AttemptState::Charged => Money::new(attempt.captured_minor, self.amount.currency),
+            AttemptState::Quarantined { paid } => *paid,
+            _ => return Err(self.refuse("be refunded")),
+        };
+        let left = paid.amount_minor - self.refunding_minor(attempt.id);
+        let amount_minor = amount_minor.unwrap_or(left);
+        if left == 0 {
+            return Err(Refusal::TooMuch { field: "amount_minor", wanted_minor: amount_minor, left_minor: 0 });
+        }
+        if amount_minor <= 0 {
+            return Err(Refusal::field("amount_minor", "must be at least 1"));
+        }
+        if amount_minor > left {
+            return Err(Refusal::TooMuch { field: "amount_minor", wanted_minor: amount_minor, left_minor: left });
+        }
+        if self.refunds.len() >= REFUNDS_MAX {
+            return Err(Refusal::TooMany { what: "refunds", max: REFUNDS_MAX });
+        }
+        let amount = Money::new(amount_minor, paid.currency);
+        Ok(vec![Event::RefundRequested { refund: id, attempt: attempt.id, amount, reason }])
+    }
+}
+
+/// What becomes of a step that was sent and did not end well; nothing where its outcome stays unknown.
+pub(crate) fn step_failed(state: &StepState, failure: &Failure) -> Option<StepState> {
+    match (state, failure) {
+        (StepState::Succeeded | StepState::Failed { .. }, _) => None,
+        // What could not be tried for want of room or set-up is tried again, with the same key.
+        (_, Failure::Refused { class: ErrorClass::RateLimited | ErrorClass::ProviderDown | ErrorClass::SetUp, .. }) => {
+            Some(StepState::Requested)
+        }
+        (_, Failure::Refused { code, .. }) => Some(StepState::Failed { code: code.clone() }),
+        (StepState::Sending, Failure::NotSent { .. }) => Some(StepState::Requested),
+        (StepState::Unknown | StepState::Pending, _) => None,
+        (_, Failure::NotSent { .. } | Failure::Unknown { .. }) => Some(StepState::Unknown),
+    }
+}

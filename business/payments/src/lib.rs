@@ -1,0 +1,26 @@
+//! Payments: money in and out through providers; intents, attempts, refunds, payouts, settlement, reconciliation.
+//!
+//! Invariants: what is sent to a provider is stored before its first byte leaves; an outcome that is not known is never
+//! tried elsewhere and never taken for a failure; captured is at most what was authorized, refunded at most what was captured;
+//! of two payments of one intent one counts and the other is given back once; another amount or currency than was asked for
+//! is kept apart; what moved is in the ledger with the same commit. State changes only by events, which are kept for ever.
+//!
+//! Deliberately does not know what is sold, or to whom: a customer is an identifier, the books' account a code. Card numbers
+//! never come here: people pay on the provider's page.
+
+mod books;
+mod client;
+mod intent;
+mod provider;
+mod providers;
+
+pub use books::{Move, Place};
+pub use client::Client;
+pub use intent::{
+    Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId, NewIntent,
+    Observation, Refund, RefundId, Refusal, Seen, StepState,
+};
+pub use provider::{
+    Abilities, Account, Destination, Dialect, Done, ErrorClass, Failure, LineKind, Notice, Order, Payer, Provider, ProviderId, Question,
+    ReportLine, Told, Trust, Webhook, WebhookError,
+};
