@@ -1,0 +1,5 @@
+//! Starts the simulators.
+
+fn main() {
+    println!("{}", sim::Dialect::ALL.map(sim::Dialect::word).join(" "));
+}

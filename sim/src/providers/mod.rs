@@ -1,0 +1,64 @@
+//! The port that a dialect fills, and the list of dialects. One file per provider.
+
+pub mod monnify;
+pub mod paypal;
+pub mod ramp_corporate;
+pub mod ramp_network;
+pub mod stripe;
+pub mod zenith;
+
+use crate::bank::{Books, Outgoing};
+use crate::call::{Call, Reply, Twist};
+use crate::pages::{Decision, Page};
+
+/// Faults to plant in one settlement report. Lines are those of the batch, oldest first; each number counts lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plant {
+    /// Lines that the report leaves out though the money moved.
+    pub missing_lines: u32,
+    /// Lines that the report invents.
+    pub extra_lines: u32,
+    /// Lines whose amount is one unit off.
+    pub wrong_amounts: u32,
+}
+
+/// One dialect. All of it runs under the lock of its [`Books`], so it computes and never waits.
+pub trait Provider: Send + Sync + 'static {
+    /// What a fault's `operation` is compared with; use the words `token`, `create`, `query`, `confirm`, `authorize`, `capture`, `void`,
+    /// `expire`, `refund`, `refund_query`, `payout`, `payout_query`, `enquiry`, `balance`, `report`, `verify` where they fit. A payer's click is `pay`.
+    fn operation(&self, call: &Call) -> &'static str;
+
+    /// Answers a call: checks the credentials, does it, writes movements and webhooks down.
+    fn answer(&self, books: &mut Books, call: &Call) -> Reply;
+
+    /// What a person decided on the hosted page, `Ok` with the address to send the payer to (none: the simulator shows a last page), or a
+    /// sentence why not. Sets the page's state itself: an answer may leave it open, as after a decline at most providers.
+    fn decide(&self, books: &mut Books, page: &Page, decision: &Decision, twist: &Twist) -> Result<Option<String>, String>;
+
+    /// Codes that a payer's decline may carry, the usual one first.
+    fn decline_codes(&self) -> &'static [&'static str];
+
+    /// The headers that sign one attempt of a webhook over exactly these bytes, `now_ms` of the simulator's clock. A forged one carries
+    /// headers of the right form that do not verify.
+    fn sign(&self, secret: &str, webhook: &Outgoing, body: &[u8], now_ms: i64, is_forged: bool) -> Vec<(&'static str, String)>;
+
+    /// The bytes of a webhook's body; one that needs a certain order of fields or form of numbers writes it itself.
+    fn body(&self, webhook: &Outgoing) -> Vec<u8> {
+        webhook.body.to_string().into_bytes()
+    }
+
+    /// Seconds between the attempts of one webhook in the provider's real habit; after the last it gives up.
+    fn retries_s(&self) -> &'static [u32];
+
+    /// The provider's answer when it is broken.
+    fn broken(&self) -> Reply {
+        Reply::json(500, &serde_json::json!({"error": "internal server error"}))
+    }
+
+    /// Closes what is not settled yet into one settlement report per currency, with the faults; answers the references of the batches.
+    fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
+        let _ = (books, plant);
+        Err("this provider settles nothing".to_owned())
+    }
+}
