@@ -48,6 +48,13 @@ pub trait Provider: Send + Sync + 'static {
         webhook.body.to_string().into_bytes()
     }
 
+    /// Where a webhook goes whose address the merchant named for the payment itself, as Ramp Network's `webhookStatusUrl`; it wins over
+    /// the dialect's one address. None: that one.
+    fn target(&self, webhook: &Outgoing) -> Option<String> {
+        let _ = webhook;
+        None
+    }
+
     /// Seconds between the attempts of one webhook in the provider's real habit; after the last it gives up.
     fn retries_s(&self) -> &'static [u32];
 
