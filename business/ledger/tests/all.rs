@@ -16,6 +16,8 @@ mod http;
 mod invariants;
 #[path = "all/model.rs"]
 mod model;
+#[path = "all/moving.rs"]
+mod moving;
 #[path = "all/posting.rs"]
 mod posting;
 #[path = "all/properties.rs"]

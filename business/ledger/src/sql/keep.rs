@@ -26,6 +26,10 @@ store::statements! {
       postgres "select xid, seq, workspace, id, kind, debit, credit, unit, amount, released, pending, expires_at,
         effective_at, recorded_at, entry, source, memo, metadata, actor from ledger_transfers
         where (xid, seq) > ($1, $2) and seq >= $3 order by xid, seq limit $4";
+    // What a statement sees was committed below the end of its own snapshot, unless another server committed it.
+    TO_COME_EVERYWHERE = sqlite "select xid, seq from ledger_transfers where seq > $2 and xid > $1 and xid > 0 order by seq limit $3"
+      postgres "select xid, seq from ledger_transfers where (xid, seq) > ($1, $2)
+        and xid >= cast(cast(pg_snapshot_xmax(pg_current_snapshot()) as text) as bigint) order by xid, seq limit $3";
     NEW_ERA_EVERYWHERE = "update ledger_keeper set era = era + 1, xid = 0, seq = 0,
         first_seq = (select coalesce(max(seq), 0) + 1 from ledger_transfers) where id = 1 and era = $1 and xid = $2 and seq = $3";
     // Guarded by where it stood: of two keepers that booked the same, one changes nothing.
@@ -63,6 +67,11 @@ store::statements! {
 pub(crate) fn cursor(row: &Row<'_>) -> Result<(Cursor, i64), StoreError> {
     let cursor = Cursor { era: row.get("era")?, first_seq: row.get("first_seq")?, xid: row.get("xid")?, seq: row.get("seq")? };
     Ok((cursor, row.get("newest_xid")?))
+}
+
+/// Transaction and place.
+pub(crate) fn at(row: &Row<'_>) -> Result<(i64, i64), StoreError> {
+    Ok((row.get(0)?, row.get(1)?))
 }
 
 pub(crate) fn logged(row: &Row<'_>) -> Result<Logged, StoreError> {

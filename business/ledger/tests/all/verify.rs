@@ -5,7 +5,7 @@ use std::path::Path;
 use ledger::seals::{self, Outside};
 use ledger::verify::{Options, Report, Trouble, assert_sound, verify};
 use ledger::{AccountKind, Limits, NewTransfer, keeper};
-use store::{Engine, Store};
+use store::Store;
 
 use crate::tampering::{Raw, Scene};
 use crate::world::{World, trf, unit, workspace};
@@ -175,50 +175,4 @@ async fn the_file_of_seals_stays_small_and_never_loses_one_that_the_database_has
     let report = report(&scene.world.store, Options { seals: seals::read(&path).unwrap(), ..Options::default() }).await;
     assert_eq!(report.findings.len(), 1, "{report}");
     assert_eq!((report.findings[0].trouble, report.findings[0].position), (Trouble::Seal, Some(9_000)));
-}
-
-/// As if the database had come from a server whose transactions counted a billion further.
-async fn move_to_another_server(scene: &Scene) {
-    let shift = "1000000000";
-    scene
-        .raw
-        .run(&format!(
-            "begin; set local session_replication_role = replica; \
-             update ledger_transfers set xid = ledger_transfers.xid + {shift} from ledger_keeper k where ledger_transfers.seq >= k.first_seq; \
-             update ledger_blocks b set first_xid = first_xid + {shift}, last_xid = last_xid + {shift} from ledger_keeper k where b.era = k.era; \
-             update ledger_keeper set xid = xid + {shift}; commit"
-        ))
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn a_database_that_moves_to_another_server_books_everything_once() {
-    let scene = Scene::new().await;
-    if scene.world.store.engine() != Engine::Postgres {
-        return; // A file takes its numbers with it.
-    }
-    scene.world.is_damaged(false);
-    for round in 0..3 {
-        // Two transfers are not booked when it moves.
-        move_to_another_server(&scene).await;
-        keeper::settle(&scene.world.store).await.unwrap();
-        keeper::settle(&scene.world.store).await.unwrap();
-        let moved = report(&scene.world.store, Options::default()).await;
-        assert!(moved.is_sound() && moved.waiting == 0, "{moved}");
-        assert!(moved.version.starts_with(&format!("{}-0-0", round + 1)), "{}", moved.version);
-        post_many(&scene, 100 * (round + 1), 6, 3).await;
-        scene.book(6).await;
-        post_many(&scene, 100 * (round + 1) + 50, 2, 2).await;
-        let after = report(&scene.world.store, Options::default()).await;
-        let sums: u64 = 12 + 8 * (round as u64 + 1);
-        assert!(after.is_sound() && after.waiting == 2 && after.transfers == sums, "{after}");
-    }
-    // What was there before all moves is still compared.
-    scene.world.is_damaged(true);
-    scene.raw.unchain().await;
-    let id = scene.raw.id(trf(6));
-    scene.raw.run(&format!("update ledger_transfers set amount = 51 where id = {id}")).await.unwrap();
-    let found = report(&scene.world.store, Options::default()).await;
-    assert!(found.findings.iter().any(|f| (f.trouble, f.position, f.transfer) == (Trouble::Changed, Some(6), Some(trf(6)))), "{found}");
 }
