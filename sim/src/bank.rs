@@ -291,6 +291,16 @@ impl Books {
         self.shelves.get(kind)?.documents.get(id)
     }
 
+    /// Writes a document of a type.
+    pub fn keep<T: Serialize>(&mut self, kind: &str, id: &str, document: &T) {
+        self.put(kind, id, json!(document));
+    }
+
+    /// A document of a type; none where there is none or it is of another form.
+    pub fn find<T: for<'de> Deserialize<'de>>(&self, kind: &str, id: &str) -> Option<T> {
+        T::deserialize(self.get(kind, id)?).ok()
+    }
+
     /// All documents of a kind, oldest first; turn it round for the newest.
     pub fn all(&self, kind: &str) -> impl DoubleEndedIterator<Item = (&str, &Value)> {
         let shelf = self.shelves.get(kind);
