@@ -13,6 +13,7 @@ mod client;
 mod intent;
 mod provider;
 mod providers;
+mod units;
 
 pub use books::{Move, Place};
 pub use client::Client;

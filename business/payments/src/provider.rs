@@ -414,6 +414,13 @@ pub enum Question {
         /// Until then, exclusive.
         until: Timestamp,
     },
+    /// Whether a webhook is genuine, where the dialect leaves that to a job ([`Trust::CheckedLater`]).
+    Genuine {
+        /// Its headers: names in small letters and values.
+        headers: Vec<(String, String)>,
+        /// Its body, byte for byte.
+        body: Vec<u8>,
+    },
 }
 
 /// What a provider tells.
@@ -429,6 +436,8 @@ pub enum Told {
     Float(Money),
     /// A report of what was settled, as it came, to be read by [`Provider::report`].
     Report(Vec<u8>),
+    /// Whether the webhook is genuine.
+    Genuine(bool),
 }
 
 /// A webhook as it came.
