@@ -89,7 +89,7 @@ pub struct Reply {
     /// The HTTP status.
     pub status: StatusCode,
     /// Headers beside the length.
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Bytes,
 }
@@ -102,20 +102,19 @@ impl Reply {
 
     /// Text of a content type.
     pub fn text(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let headers = vec![(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
         Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, body: body.into() }
     }
 
     /// No body.
     pub fn empty(status: u16) -> Self {
-        Self { headers: HeaderMap::new(), ..Self::text(status, "text/plain", "") }
+        Self { headers: Vec::new(), ..Self::text(status, "text/plain", "") }
     }
 
     /// The same with one more header; a value that no header can hold is left out.
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(HeaderName::from_static(name), value);
+            self.headers.push((HeaderName::from_static(name), value));
         }
         self
     }

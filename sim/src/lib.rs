@@ -19,12 +19,38 @@
 //!
 //! It knows nothing of Tessera but where webhooks go, so that a mistake of one side is not repeated by the other.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
 pub mod bank;
 pub mod call;
+pub mod client;
+mod control;
+mod door;
 pub mod faults;
+mod house;
 pub mod money;
 pub mod pages;
 pub mod providers;
+mod webhooks;
+
+pub use house::Decided;
+pub use webhooks::{Delivery, Target};
+
+use bank::{Books, Movement, Shared};
+use faults::{ActiveRule, Rule, Rules};
+use house::{Booth, House};
+use pages::{Decision, Page};
+use providers::{Plant, Provider};
+use webhooks::Courier;
 
 /// Stripe's secret key.
 pub const STRIPE_KEY: &str = "sk_test_simulator";
@@ -92,5 +118,262 @@ impl Dialect {
     /// The dialect of a word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.word() == word)
+    }
+}
+
+impl Dialect {
+    /// The provider as people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stripe => "Stripe",
+            Self::Paypal => "PayPal",
+            Self::Monnify => "Monnify",
+            Self::Zenith => "Zenith GlobalPay",
+            Self::RampNetwork => "Ramp Network",
+            Self::Ramp => "Ramp",
+        }
+    }
+
+    const fn webhook_secret(self) -> &'static str {
+        match self {
+            Self::Stripe => STRIPE_WEBHOOK_SECRET,
+            Self::Paypal => PAYPAL_WEBHOOK_ID,
+            Self::Monnify => MONNIFY_SECRET,
+            Self::Zenith | Self::RampNetwork => "",
+            Self::Ramp => RAMP_WEBHOOK_SECRET,
+        }
+    }
+}
+
+fn providers() -> BTreeMap<Dialect, Box<dyn Provider>> {
+    fn fresh<P: Provider + Default>() -> Box<dyn Provider> {
+        Box::new(P::default())
+    }
+    BTreeMap::from([
+        (Dialect::Stripe, fresh::<providers::stripe::Stripe>()),
+        (Dialect::Paypal, fresh::<providers::paypal::Paypal>()),
+        (Dialect::Monnify, fresh::<providers::monnify::Monnify>()),
+        (Dialect::Zenith, fresh::<providers::zenith::Zenith>()),
+        (Dialect::RampNetwork, fresh::<providers::ramp_network::RampNetwork>()),
+        (Dialect::Ramp, fresh::<providers::ramp_corporate::RampCorporate>()),
+    ])
+}
+
+/// How a simulator is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Webhooks go to `{tessera}/v1/payments/webhooks/demo-{dialect}`; none: nowhere, until [`Simulator::webhook_to`] says.
+    pub tessera: Option<String>,
+    /// Where to send webhooks of single dialects instead.
+    pub webhooks: Vec<(Dialect, Target)>,
+    /// A folder that keeps the books over a restart; none: memory. One simulator at a time may have it.
+    pub folder: Option<PathBuf>,
+    /// The address that hosted pages are given out with, if not that of the listener.
+    pub public_url: Option<String>,
+    /// Decides which calls a fault with a rate hits.
+    pub seed: u64,
+    /// The providers' waits between attempts of a webhook are divided by this.
+    pub retry_shrink: u32,
+    /// Webhooks waiting at once; more are dropped and counted.
+    pub webhooks_max: usize,
+    /// How long a request hangs that gets no answer, before its connection is closed.
+    pub hang: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tessera: None,
+            webhooks: Vec::new(),
+            folder: None,
+            public_url: None,
+            seed: 1,
+            retry_shrink: 100,
+            webhooks_max: 50_000,
+            hang: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A running simulator. It ends when this is dropped.
+pub struct Simulator {
+    house: Arc<House>,
+    address: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+/// Starts a simulator in the runtime of the caller.
+///
+/// # Errors
+/// The address cannot be had, or the folder cannot be read or written.
+pub async fn start(options: Options) -> std::io::Result<Simulator> {
+    let listener = TcpListener::bind(options.listen).await?;
+    let address = listener.local_addr()?;
+    let url = options.public_url.unwrap_or_else(|| format!("http://{address}"));
+    let url = url.trim_end_matches('/').to_owned();
+    let shared = Arc::new(Shared { salt: faults::roll(bank::clock_ms().unsigned_abs(), u64::from(address.port())), ..Shared::default() });
+    let mut booths = BTreeMap::new();
+    for dialect in Dialect::ALL {
+        let books = Books::open(dialect, &url, options.folder.as_deref(), shared.clone())?;
+        booths.insert(dialect, Booth { books: Mutex::new(books), hung: watch::Sender::new(None) });
+    }
+    let mut targets: BTreeMap<_, _> = Dialect::ALL
+        .into_iter()
+        .map(|dialect| {
+            let path = |tessera: &String| format!("{}/v1/payments/webhooks/demo-{}", tessera.trim_end_matches('/'), dialect.word());
+            let url = options.tessera.as_ref().map(path).unwrap_or_default();
+            (dialect, Target { url, secret: dialect.webhook_secret().to_owned() })
+        })
+        .collect();
+    targets.extend(options.webhooks);
+    let (providers, mut tasks) = (Arc::new(providers()), JoinSet::new());
+    let courier = Courier::start(providers.clone(), targets, shared.clone(), options.webhooks_max, options.retry_shrink, &mut tasks);
+    let rules = Mutex::new(Rules::seeded(options.seed));
+    let house = Arc::new(House { booths, providers, rules, courier, shared, url, hang: options.hang });
+    tasks.spawn(door::open(listener, house.clone()));
+    Ok(Simulator { house, address, tasks })
+}
+
+impl Simulator {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its address, `http://127.0.0.1:4100`, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.house.url
+    }
+
+    /// The address of a dialect, `http://127.0.0.1:4100/stripe`: what an adapter takes for the provider's.
+    pub fn at(&self, dialect: Dialect) -> String {
+        format!("{}/{}", self.house.url, dialect.word())
+    }
+
+    /// What was really moved, in order.
+    pub fn movements(&self) -> Vec<Movement> {
+        self.house.movements()
+    }
+
+    /// Sets a rule of faults and answers its number. `hang:N` hangs the dialect (or all) at once instead and answers 0.
+    ///
+    /// # Errors
+    /// A rate above 100, or too many rules.
+    pub fn add_fault(&self, rule: Rule) -> Result<u64, String> {
+        self.house.add_fault(rule)
+    }
+
+    /// Takes a rule away; whether it was there.
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.house.rules().remove(id)
+    }
+
+    /// Takes all rules away and ends every hang.
+    pub fn clear_faults(&self) {
+        self.house.clear_faults();
+    }
+
+    /// The rules and how often they bit.
+    pub fn faults(&self) -> Vec<ActiveRule> {
+        self.house.rules().list().to_vec()
+    }
+
+    /// Lets a dialect hang from now on: no effect and no answer.
+    pub fn hang(&self, dialect: Dialect, time: Duration) {
+        self.house.hang(dialect, time);
+    }
+
+    /// The newest open hosted page with the merchant's reference, else the newest one.
+    pub fn page(&self, reference: &str) -> Option<Page> {
+        self.house.page_of(None, reference)
+    }
+
+    /// All hosted pages with the merchant's reference, oldest first in each dialect.
+    pub fn pages(&self, reference: &str) -> Vec<Page> {
+        let pages = Dialect::ALL.into_iter().flat_map(|dialect| {
+            let books = self.house.books(dialect);
+            books.linked("page_by_reference", reference).iter().filter_map(|id| books.page(id)).collect::<Vec<_>>()
+        });
+        pages.collect()
+    }
+
+    /// The payer pays the newest open page with a reference.
+    ///
+    /// # Errors
+    /// A sentence: no such page, or why it cannot be paid.
+    pub fn pay(&self, reference: &str) -> Result<Decided, String> {
+        self.decide(reference, &Decision::Pay)
+    }
+
+    /// The payer's bank declines, with a code of the provider (empty: its usual one).
+    ///
+    /// # Errors
+    /// As [`Self::pay`].
+    pub fn decline(&self, reference: &str, code: &str) -> Result<Decided, String> {
+        self.decide(reference, &Decision::Decline { code: code.to_owned() })
+    }
+
+    /// The payer leaves the page.
+    ///
+    /// # Errors
+    /// As [`Self::pay`].
+    pub fn abandon(&self, reference: &str) -> Result<Decided, String> {
+        self.decide(reference, &Decision::Abandon)
+    }
+
+    fn decide(&self, reference: &str, decision: &Decision) -> Result<Decided, String> {
+        let page = self.page(reference).ok_or_else(|| format!("there is no page with the reference {reference:?}"))?;
+        self.house.decide(page.dialect, &page.id, decision)
+    }
+
+    /// The payer decides on one page, by its id: an older page of a reference, say.
+    ///
+    /// # Errors
+    /// As [`Self::pay`].
+    pub fn decide_page(&self, dialect: Dialect, id: &str, decision: &Decision) -> Result<Decided, String> {
+        self.house.decide(dialect, id, decision)
+    }
+
+    /// Closes what is unsettled into settlement reports, with faults planted, and answers the references of the batches.
+    ///
+    /// # Errors
+    /// A sentence: nothing to settle, or a provider that settles nothing.
+    pub fn settle(&self, dialect: Dialect, plant: Plant) -> Result<Vec<String>, String> {
+        self.house.settle(dialect, plant)
+    }
+
+    /// Says where a dialect's webhooks go, and what signs them (none: as before).
+    pub fn webhook_to(&self, dialect: Dialect, url: &str, secret: Option<&str>) {
+        let known = self.house.courier.target(dialect).map(|target| target.secret).unwrap_or_default();
+        self.house.courier.aim(dialect, Target { url: url.to_owned(), secret: secret.map_or(known, str::to_owned) });
+    }
+
+    /// The newest attempts to deliver webhooks, at most a thousand.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.house.courier.log()
+    }
+
+    /// Waits until every webhook was tried at least once; one that is late or held back counts.
+    pub async fn quiet(&self) {
+        self.house.courier.quiet().await;
+    }
+
+    /// Moves the simulator's clock forward: sessions expire, idempotency keys are forgotten. Waiting webhooks stay.
+    pub fn advance(&self, time: Duration) {
+        self.house.advance(time);
+    }
+
+    /// Ends it; open connections are closed.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+impl House {
+    fn advance(&self, time: Duration) {
+        self.shared.ahead_ms.fetch_add(i64::try_from(time.as_millis()).unwrap_or(0), Ordering::Relaxed);
     }
 }

@@ -1,0 +1,1 @@
+//! The frame over HTTP: faults, webhooks, pages, controls, the store.
