@@ -13,8 +13,12 @@ mod document;
 mod dump;
 #[path = "stories/ledger.rs"]
 mod ledger;
+#[path = "stories/ledger_commands.rs"]
+mod ledger_commands;
 #[path = "stories/ledger_pages.rs"]
 mod ledger_pages;
+#[path = "stories/node.rs"]
+mod node;
 #[path = "stories/parties.rs"]
 mod parties;
 #[path = "stories/people_and_leads.rs"]

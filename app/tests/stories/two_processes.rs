@@ -1,69 +1,14 @@
 //! Two processes on one PostgreSQL: what one changes the other follows, and what one leaves lying the other does.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::dump::Database;
+use crate::node::Node;
 use crate::parties::Receiver;
 
-/// A process of the built binary.
-struct Node {
-    child: Child,
-    listen: String,
-    key: String,
-}
-
 impl Node {
-    fn start(database: &str, data: &Path, secret: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TESSERA_")) {
-            command.env_remove(name);
-        }
-        command.args(["--json", "--listen", "127.0.0.1:0", "--webhook-allow", "127.0.0.1/32", "--database", database]);
-        command.arg("--data").arg(data).arg("--secret-key").arg(secret).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let greeting: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no greeting: {line:?}"));
-        let text = |name: &str| greeting[name].as_str().unwrap_or_default().to_owned();
-        Self { child, listen: text("listen"), key: text("api_key") }
-    }
-
-    /// Sends STOP, CONT or KILL.
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Status, head and body of one request on a connection of its own.
-    async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, String, String) {
-        let mut connection = tokio::net::TcpStream::connect(&self.listen).await.unwrap();
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-            self.listen,
-            self.key,
-            body.len()
-        );
-        connection.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"));
-        (status, head.to_lowercase(), body.to_owned())
-    }
-
-    async fn json(&self, method: &str, path: &str, body: Value) -> Value {
-        let (status, _, text) = self.ask(method, path, &body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
     /// Where a scan is sent.
     async fn scan(&self, code: &str) -> String {
         let (_, head, _) = self.ask("GET", &format!("/{code}"), &Value::Null).await;
@@ -73,13 +18,6 @@ impl Node {
     async fn lead(&self, number: usize) {
         let body = json!({ "name": format!("Visitor {number}"), "email": format!("v{number}@example.com") });
         self.json("POST", "/v1/leads", body).await;
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -115,8 +53,8 @@ async fn of_two_processes_each_follows_the_other_and_finishes_what_it_leaves() {
     };
     std::fs::create_dir_all(place.folder()).unwrap();
     let folder = |name: &str| place.folder().join(name);
-    let a = Node::start(&database, &folder("a"), &folder("secret.key"));
-    let b = Node::start(&database, &folder("b"), &folder("secret.key"));
+    let a = Node::start(Some(&database), &folder("a"), &folder("secret.key"));
+    let b = Node::start(Some(&database), &folder("b"), &folder("secret.key"));
     let receiver = Receiver::start().await;
     let hook = a.json("POST", "/v1/webhooks", json!({ "url": receiver.url(), "event_types": ["lead.captured"] })).await;
     let hook = hook["endpoint"]["id"].as_str().unwrap().to_owned();
