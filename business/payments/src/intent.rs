@@ -11,7 +11,8 @@ use kernel::{Currency, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use decide::{NewIntent, Refusal};
+pub(crate) use decide::step_failed;
+pub use decide::{AMOUNT_MAX_MINOR, NewIntent, Refusal};
 pub use history::Event;
 pub use observe::{Observation, Seen};
 

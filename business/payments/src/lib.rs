@@ -8,20 +8,41 @@
 //! Deliberately does not know what is sold, or to whom: a customer is an identifier, the books' account a code. Card numbers
 //! never come here: people pay on the provider's page.
 
+mod account;
+mod bell;
 mod books;
 mod client;
+pub mod commands;
+mod error;
+pub mod events;
+pub mod grants;
 mod intent;
+pub mod jobs;
+mod link;
 mod provider;
 mod providers;
+pub mod queries;
+mod sql;
+mod steps;
+mod text;
 mod units;
+mod webhook;
 
+pub use account::ProviderRecord;
+pub use bell::wait;
 pub use books::{Move, Place};
 pub use client::Client;
+pub use error::PaymentError;
 pub use intent::{
-    Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId, NewIntent,
-    Observation, Refund, RefundId, Refusal, Seen, StepState,
+    AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,
+    NewIntent, Observation, Refund, RefundId, Refusal, Seen, StepState,
 };
+pub use jobs::{Conduct, Engine, ExpireIntent, WorkWebhook};
+pub use link::Link;
 pub use provider::{
     Abilities, Account, Destination, Dialect, Done, ErrorClass, Failure, LineKind, Notice, Order, Payer, Provider, ProviderId, Question,
-    ReportLine, Told, Trust, Webhook, WebhookError,
+    ReportLine, Told, Trust, UnknownDialect, Webhook, WebhookError,
 };
+pub use sql::{Recorded, STATEMENTS};
+pub use steps::Step;
+pub use webhook::{Stored, WebhookId, WebhookRow};

@@ -1,0 +1,18 @@
+//! What can be done with payments. Whatever has to be done at a provider follows in a job.
+
+mod accounts;
+mod link;
+mod pay;
+mod provider;
+mod record;
+mod refund;
+mod webhook;
+
+pub use link::{NewLink, make_link, switch_link};
+pub(crate) use pay::next_attempt;
+pub use pay::{CREDIT_ACCOUNT, NewPayment, cancel, create, create_in, expire, keep_payer, plan, start};
+pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, edit_provider, seal, set_routes};
+pub(crate) use record::{locked, record};
+pub use refund::{capture, erase, refund};
+pub use webhook::{Taken, take_webhook};
+pub(crate) use webhook::{apply, settle_webhook};

@@ -1,0 +1,195 @@
+//! Asking for a payment, trying it at a provider, calling it off.
+
+use kernel::{FieldFault, Money, Timestamp, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{Reads, Tx, params};
+
+use super::record::{locked, record};
+use crate::error::PaymentError;
+use crate::intent::{AttemptId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent};
+use crate::provider::{ErrorClass, Payer, ProviderId};
+use crate::text;
+use crate::{grants, queries, sql};
+
+/// The account that money is for where nothing else is said.
+pub const CREDIT_ACCOUNT: &str = "payments.received";
+
+/// A payment that is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewPayment {
+    /// How much.
+    pub amount: Money,
+    /// When the money is taken.
+    pub capture_method: CaptureMethod,
+    /// Who pays, by an identifier that the module above understands; at most 120 bytes.
+    pub customer: Option<String>,
+    /// What for, as the payer reads it; at most 200 bytes.
+    pub description: Option<String>,
+    /// Where the payer is (ISO 3166-1 alpha-2).
+    pub country: Option<String>,
+    /// How they want to pay: small letters and underscores; at most 40 bytes.
+    pub method: Option<String>,
+    /// The link that it came from.
+    pub link: Option<LinkId>,
+    /// The beginning of the ledger account's code that the money is for; the currency follows.
+    pub credit_account: Option<String>,
+    /// Where the payer goes afterwards: an https address.
+    pub return_url: Option<String>,
+    /// The caller's own words: a JSON object of at most 2 KiB.
+    pub metadata: Option<Value>,
+    /// When it can no longer be begun to pay.
+    pub expires_at: Option<Timestamp>,
+    /// The payer's name, for providers that insist on one.
+    pub payer_name: Option<String>,
+    /// The payer's email address, for the receipt.
+    pub payer_email: Option<String>,
+    /// The payer's phone number (E.164).
+    pub payer_phone: Option<String>,
+}
+
+impl NewPayment {
+    /// A payment of `amount` and nothing else to say.
+    pub const fn of(amount: Money) -> Self {
+        Self {
+            amount,
+            capture_method: CaptureMethod::Automatic,
+            customer: None,
+            description: None,
+            country: None,
+            method: None,
+            link: None,
+            credit_account: None,
+            return_url: None,
+            metadata: None,
+            expires_at: None,
+            payer_name: None,
+            payer_email: None,
+            payer_phone: None,
+        }
+    }
+
+    fn check(&self) -> Result<(), PaymentError> {
+        let mut fields = Vec::new();
+        let mut refuse = |field: &str, message: Result<(), &'static str>| {
+            if let Err(message) = message {
+                fields.push(FieldFault::new(field, message));
+            }
+        };
+        refuse("customer", text::optional(self.customer.as_deref(), 120));
+        refuse("description", text::optional(self.description.as_deref(), 200));
+        refuse("country", text::country(self.country.as_deref()));
+        refuse("method", text::word(self.method.as_deref()));
+        refuse("credit_account", text::account(self.credit_account.as_deref()));
+        refuse("return_url", text::return_url(self.return_url.as_deref()));
+        refuse("metadata", text::metadata(self.metadata.as_ref()));
+        refuse("payer_name", text::optional(self.payer_name.as_deref(), 200));
+        refuse("payer_email", text::email(self.payer_email.as_deref()));
+        refuse("payer_phone", text::phone(self.payer_phone.as_deref()));
+        if fields.is_empty() { Ok(()) } else { Err(PaymentError::Invalid { fields }) }
+    }
+}
+
+/// Asks for a payment.
+pub async fn create(tx: &mut Tx, new: NewPayment) -> Result<Intent, PaymentError> {
+    let workspace = tx.caller().may(grants::WRITE)?;
+    create_in(tx, workspace, new).await
+}
+
+/// The same for a verb above, or for somebody who pays with a link.
+pub async fn create_in(tx: &mut Tx, workspace: WorkspaceId, new: NewPayment) -> Result<Intent, PaymentError> {
+    new.check()?;
+    let id: IntentId = tx.new_id();
+    let payer = Payer { name: new.payer_name, email: new.payer_email, phone: new.payer_phone };
+    let asked = NewIntent {
+        id,
+        amount: new.amount,
+        capture_method: new.capture_method,
+        customer: new.customer,
+        description: new.description,
+        country: new.country,
+        method: new.method,
+        link: new.link,
+        credit_account: new.credit_account.unwrap_or_else(|| CREDIT_ACCOUNT.to_owned()),
+        return_url: new.return_url,
+        metadata: new.metadata,
+        expires_at: new.expires_at,
+    };
+    let event = asked.decide(tx.now())?;
+    keep_payer(tx, workspace, id, &payer).await?;
+    let made = record(tx, workspace, None, vec![event]).await?;
+    made.ok_or(PaymentError::NotFound { what: "payment" })
+}
+
+/// Keeps what a payer told us; what they told before stays where they say nothing new.
+pub async fn keep_payer(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, payer: &Payer) -> Result<(), PaymentError> {
+    if *payer != Payer::default() {
+        let now = tx.now();
+        tx.execute(&sql::KEEP_PAYER, params![&workspace, &id, payer.name, payer.email, payer.phone, now]).await?;
+    }
+    Ok(())
+}
+
+/// Begins an attempt at the first provider of `plan` that is enabled; the others are tried when it surely does not take it.
+pub async fn start(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, plan: &[ProviderId]) -> Result<Intent, PaymentError> {
+    let intent = locked(tx, workspace, id).await?;
+    let events = begin(tx, workspace, &intent, plan).await?;
+    record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
+}
+
+/// The events that begin an attempt of `intent`.
+pub(crate) async fn begin(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, plan: &[ProviderId]) -> Result<Vec<Event>, PaymentError> {
+    for provider in plan {
+        let Some(provider) = queries::find_provider(tx, workspace, *provider).await?.filter(|provider| provider.is_enabled) else {
+            continue;
+        };
+        let id: AttemptId = tx.new_id();
+        return Ok(intent.start_attempt(id, provider.id, provider.dialect, tx.now())?);
+    }
+    Err(PaymentError::NoProvider { why: "none is set up and enabled for its currency and method".to_owned() })
+}
+
+/// What follows a refusal: the next provider is tried where this one surely did not take it and another may.
+pub(crate) async fn next_attempt(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    intent: &Intent,
+    class: ErrorClass,
+) -> Result<Vec<Event>, PaymentError> {
+    let tried: Vec<ProviderId> = intent.attempts.iter().map(|attempt| attempt.provider).collect();
+    if !matches!(class, ErrorClass::NotSupported | ErrorClass::SetUp | ErrorClass::RateLimited | ErrorClass::ProviderDown) {
+        return Ok(Vec::new());
+    }
+    let left: Vec<ProviderId> = plan(tx, workspace, intent).await?.into_iter().filter(|provider| !tried.contains(provider)).collect();
+    match begin(tx, workspace, intent, &left).await {
+        Ok(events) => Ok(events),
+        Err(PaymentError::NoProvider { .. } | PaymentError::Refused(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The providers that may take `intent`, in the order they are to be tried.
+pub async fn plan(reads: &mut impl Reads, workspace: WorkspaceId, intent: &Intent) -> Result<Vec<ProviderId>, PaymentError> {
+    let providers = queries::providers(reads, workspace).await?;
+    let able = providers.iter().filter(|provider| {
+        let abilities = provider.dialect.provider().abilities();
+        provider.is_enabled && abilities.has_pages && (abilities.captures_later || intent.capture_method == CaptureMethod::Automatic)
+    });
+    Ok(able.map(|provider| provider.id).collect())
+}
+
+/// Calls a payment off: what was authorized is released. What was captured is refunded instead.
+pub async fn cancel(tx: &mut Tx, id: IntentId) -> Result<Intent, PaymentError> {
+    let workspace = tx.caller().may(grants::CAPTURE)?;
+    let intent = locked(tx, workspace, id).await?;
+    let events = intent.cancel()?;
+    record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
+}
+
+/// Its time is over; nothing where it is paid, or somebody is at it.
+pub async fn expire(tx: &mut Tx, workspace: WorkspaceId, id: IntentId) -> Result<(), PaymentError> {
+    let intent = locked(tx, workspace, id).await?;
+    let events = intent.expire(tx.now());
+    record(tx, workspace, Some(intent), events).await?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Accounts with providers, and which payment goes to which.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use store::{Tx, params};
+
+use crate::account::{ProviderRecord, parse_base_url, parse_name};
+use crate::error::PaymentError;
+use crate::provider::{Dialect, ProviderId};
+use crate::{grants, queries, sql};
+
+/// Bytes of a provider's settings, and of its secrets.
+const SETTINGS_BYTES_MAX: usize = 8_192;
+
+/// A provider that is added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewProvider {
+    /// Its name among the workspace's providers; it stays.
+    pub name: String,
+    /// What it speaks; it stays.
+    pub dialect: Dialect,
+    /// Where it is reached.
+    pub base_url: String,
+    /// What is not secret.
+    pub settings: Value,
+    /// The secrets: sealed outside of the unit, as [`NewProvider::seal`] does.
+    pub sealed: Vec<u8>,
+    /// Its identifier, for which the secrets were sealed.
+    pub id: ProviderId,
+    /// The part of the webhook address that only the provider knows; made up unless it is given, as for the demonstration.
+    pub token: Option<String>,
+}
+
+/// What of a provider changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProviderEdit {
+    /// Where it is reached.
+    pub base_url: Option<String>,
+    /// What is not secret, all of it.
+    pub settings: Option<Value>,
+    /// The secrets, all of them, sealed.
+    pub sealed: Option<Vec<u8>>,
+    /// Whether new payments may go there.
+    pub is_enabled: Option<bool>,
+}
+
+/// Seals a provider's secrets for its identifier.
+pub fn seal(vault: &store::Vault, id: ProviderId, secrets: &Value) -> Result<Vec<u8>, PaymentError> {
+    let text = object("secrets", secrets)?;
+    Ok(vault.seal(text.as_bytes(), &id.to_string()))
+}
+
+fn object(field: &str, value: &Value) -> Result<String, PaymentError> {
+    let text = value.to_string();
+    if !value.is_object() || text.len() > SETTINGS_BYTES_MAX {
+        return Err(PaymentError::field(field, "must be a JSON object of at most 8,192 bytes"));
+    }
+    Ok(text)
+}
+
+/// Adds a provider.
+pub async fn add_provider(tx: &mut Tx, new: NewProvider) -> Result<ProviderRecord, PaymentError> {
+    let workspace = tx.caller().may(grants::MANAGE)?;
+    add_provider_in(tx, workspace, new).await
+}
+
+/// The same for the demonstration.
+pub async fn add_provider_in(tx: &mut Tx, workspace: kernel::WorkspaceId, new: NewProvider) -> Result<ProviderRecord, PaymentError> {
+    let name = parse_name(&new.name).map_err(|message| PaymentError::field("name", message))?;
+    let base_url = parse_base_url(&new.base_url).map_err(|message| PaymentError::field("base_url", message))?;
+    let settings = object("settings", &new.settings)?;
+    let token = new.token.unwrap_or_else(|| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tx.entropy().bytes::<24>()));
+    let now = tx.now();
+    let dialect = new.dialect.as_str();
+    let added = tx
+        .execute(
+            &sql::INSERT_PROVIDER,
+            params![&workspace, &new.id, &name, dialect, &base_url, &settings, new.sealed.as_slice(), &token, true, now],
+        )
+        .await?;
+    if added == 0 {
+        return Err(PaymentError::NameTaken);
+    }
+    outbox::audit(tx, workspace, "payments.provider_added", &new.id.to_string(), &json!({ "name": name, "dialect": dialect })).await?;
+    queries::provider(tx, workspace, new.id).await
+}
+
+/// Changes a provider that was seen at `version`.
+pub async fn edit_provider(tx: &mut Tx, id: ProviderId, version: i64, edit: ProviderEdit) -> Result<ProviderRecord, PaymentError> {
+    let workspace = tx.caller().may(grants::MANAGE)?;
+    let known = queries::provider(tx, workspace, id).await?;
+    let base_url = edit.base_url.as_deref().map(parse_base_url).transpose();
+    let base_url = base_url.map_err(|message| PaymentError::field("base_url", message))?.unwrap_or(known.base_url);
+    let settings = match &edit.settings {
+        Some(settings) => object("settings", settings)?,
+        None => known.settings.to_string(),
+    };
+    let has_new_secrets = edit.sealed.is_some();
+    let sealed = edit.sealed.unwrap_or(known.sealed);
+    let (is_enabled, now) = (edit.is_enabled.unwrap_or(known.is_enabled), tx.now());
+    let changed = tx
+        .execute(&sql::UPDATE_PROVIDER, params![&workspace, &id, version, &base_url, &settings, sealed.as_slice(), is_enabled, now])
+        .await?;
+    if changed == 0 {
+        return Err(PaymentError::Stale);
+    }
+    let what = json!({ "base_url": base_url, "is_enabled": is_enabled, "new_secrets": has_new_secrets });
+    outbox::audit(tx, workspace, "payments.provider_changed", &id.to_string(), &what).await?;
+    queries::provider(tx, workspace, id).await
+}
+
+/// Sets which payment goes to which provider, seen at `version` (0 where none were set). The rules were read at the door.
+pub async fn set_routes(tx: &mut Tx, version: i64, rules: &Value) -> Result<i64, PaymentError> {
+    let workspace = tx.caller().may(grants::MANAGE)?;
+    let (now, rules) = (tx.now(), rules.to_string());
+    if tx.execute(&sql::KEEP_ROUTES, params![&workspace, version, &rules, now]).await? == 0 {
+        return Err(PaymentError::Stale);
+    }
+    outbox::audit(tx, workspace, "payments.routes_set", &workspace.to_string(), &json!({ "version": version + 1 })).await?;
+    Ok(version + 1)
+}

@@ -1,0 +1,196 @@
+//! Recording what happened to an intent: its history, what it is now, the books, the names, the facts and what follows, in one
+//! unit of work.
+
+use kernel::{Timestamp, WorkspaceId};
+use ledger::{NewTransfer, TransferId};
+use store::{Tx, params};
+
+use super::accounts;
+use crate::books;
+use crate::error::PaymentError;
+use crate::events::{PaymentCaptured, PaymentChanged, PaymentQuarantined, PaymentRefunded};
+use crate::intent::{Event, Intent, IntentId, StepState};
+use crate::jobs::{Conduct, ExpireIntent};
+use crate::{queries, sql, steps};
+
+/// The intent as it is now; nobody else changes it until this unit ends.
+pub(crate) async fn locked(tx: &mut Tx, workspace: WorkspaceId, id: IntentId) -> Result<Intent, PaymentError> {
+    tx.lock("payment", &id.to_string()).await?;
+    queries::get(tx, workspace, id).await
+}
+
+/// Records `events` of the intent that was `before` (none: the first one makes it) and says what it is now.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    before: Option<Intent>,
+    events: Vec<Event>,
+) -> Result<Option<Intent>, PaymentError> {
+    let (now, actor) = (tx.now(), tx.caller().actor());
+    let read_version = before.as_ref().map(|intent| intent.version);
+    let state_before = before.as_ref().map(Intent::state);
+    let mut at = before;
+    for event in &events {
+        let after = match at {
+            None => Intent::begin(event, now),
+            Some(intent) => Some(intent.after(event, now)),
+        };
+        let Some(intent) = after else { return Ok(None) };
+        keep_event(tx, workspace, &intent, event, &actor, now).await?;
+        keep_names(tx, workspace, &intent, event).await?;
+        if let Some(moved) = books::moves(&intent, event) {
+            post(tx, workspace, &intent, &moved).await?;
+        }
+        tell(tx, workspace, &intent, event).await?;
+        for step in steps::follow(&intent, event) {
+            outbox::enqueue(tx, workspace, &Conduct { intent: intent.id, step, times: 0 }).await?;
+        }
+        at = Some(intent);
+    }
+    let Some(intent) = at else { return Ok(None) };
+    if events.is_empty() {
+        return Ok(Some(intent));
+    }
+    let state = intent.state();
+    let body = serde_json::to_string(&intent).map_err(store::StoreError::decode)?;
+    match read_version {
+        None => {
+            let link = intent.link.map(|link| link.to_string());
+            let amount = intent.amount;
+            let currency = amount.currency.to_string();
+            tx.execute(
+                &sql::INSERT_INTENT,
+                params![
+                    &workspace,
+                    &intent.id,
+                    intent.version,
+                    state.as_str(),
+                    amount.amount_minor,
+                    &currency,
+                    intent.customer,
+                    link,
+                    now,
+                    now,
+                    &body
+                ],
+            )
+            .await?;
+            if let Some(end) = intent.expires_at {
+                outbox::enqueue_at(tx, workspace, end, &ExpireIntent { intent: intent.id }).await?;
+            }
+        }
+        Some(read_version) => {
+            let changed = tx
+                .execute(&sql::UPDATE_INTENT, params![&workspace, &intent.id, intent.version, state.as_str(), now, &body, read_version])
+                .await?;
+            if changed == 0 {
+                return Err(tx.overtaken().into());
+            }
+        }
+    }
+    if state_before != Some(state) {
+        outbox::publish(tx, workspace, &PaymentChanged { intent: intent.id, version: intent.version, state }).await?;
+    }
+    tx.after_commit(crate::bell::ring);
+    Ok(Some(intent))
+}
+
+async fn keep_event(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    intent: &Intent,
+    event: &Event,
+    actor: &str,
+    now: Timestamp,
+) -> Result<(), PaymentError> {
+    let body = serde_json::to_string(event).map_err(store::StoreError::decode)?;
+    tx.execute(&sql::INSERT_EVENT, params![&workspace, &intent.id, intent.version, event.name(), actor, now, &body]).await?;
+    Ok(())
+}
+
+/// Keeps under which names the provider and we may speak of what an event brought.
+async fn keep_names(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Event) -> Result<(), PaymentError> {
+    let ours = match event {
+        Event::AttemptStarted { attempt, .. } => Some(attempt.to_string()),
+        Event::CaptureRequested { capture, .. } => Some(capture.to_string()),
+        Event::RefundRequested { refund, .. } => Some(refund.to_string()),
+        _ => None,
+    };
+    let mut names: Vec<(String, String, String)> = ours.into_iter().map(|name| (String::new(), name.clone(), name)).collect();
+    let mut theirs = |attempt: crate::AttemptId, reference: &Option<String>, subject: String| {
+        if let (Some(provider), Some(reference)) = (intent.attempt(attempt).map(|attempt| attempt.provider), reference) {
+            names.push((provider.to_string(), reference.clone(), subject));
+        }
+    };
+    match event {
+        Event::PageOpened { attempt, provider_ref, .. }
+        | Event::AttemptPending { attempt, provider_ref }
+        | Event::Authorized { attempt, provider_ref, .. } => theirs(*attempt, provider_ref, attempt.to_string()),
+        Event::Charged { attempt, charge_ref, .. } | Event::Quarantined { attempt, charge_ref, .. } => {
+            theirs(*attempt, charge_ref, attempt.to_string());
+        }
+        Event::CaptureMoved { attempt, capture, charge_ref, .. } => theirs(*attempt, charge_ref, capture.to_string()),
+        Event::RefundMoved { refund, provider_ref, .. } => {
+            if let Some(attempt) = intent.refund(*refund).map(|refund| refund.attempt) {
+                theirs(attempt, provider_ref, refund.to_string());
+            }
+        }
+        _ => {}
+    }
+    for (provider, reference, subject) in names {
+        tx.execute(&sql::INSERT_REFERENCE, params![&workspace, &provider, &reference, &intent.id, &subject]).await?;
+    }
+    Ok(())
+}
+
+async fn post(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, moved: &books::Move) -> Result<(), PaymentError> {
+    let unit = accounts::unit(moved.amount.currency)?;
+    let debit = accounts::account(tx, workspace, &moved.debit, &unit).await?;
+    let credit = accounts::account(tx, workspace, &moved.credit, &unit).await?;
+    let id: TransferId = kernel::Id::from_raw(moved.id);
+    let mut transfer = NewTransfer::exactly(id, debit, credit, unit, moved.amount.amount_minor);
+    transfer.memo = Some(moved.memo.to_owned());
+    ledger::post(tx, workspace, &format!("payment:{}", intent.id), vec![transfer]).await?;
+    Ok(())
+}
+
+async fn tell(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Event) -> Result<(), PaymentError> {
+    let currency = intent.amount.currency;
+    let captured = match event {
+        Event::Charged { amount_minor, is_surplus: false, .. } => Some(*amount_minor),
+        Event::CaptureMoved { attempt, capture, to: StepState::Succeeded, .. } => {
+            let attempt = intent.attempt(*attempt).filter(|attempt| !attempt.is_surplus);
+            attempt.and_then(|attempt| attempt.captures.iter().find(|known| known.id == *capture)).map(|capture| capture.amount_minor)
+        }
+        _ => None,
+    };
+    if let Some(amount_minor) = captured {
+        let fact = PaymentCaptured {
+            intent: intent.id,
+            version: intent.version,
+            customer: intent.customer.clone(),
+            amount: kernel::Money::new(amount_minor, currency),
+            captured_minor: intent.captured_minor(),
+        };
+        outbox::publish(tx, workspace, &fact).await?;
+    }
+    match event {
+        Event::Quarantined { attempt, paid, .. } => {
+            let fact = PaymentQuarantined { intent: intent.id, version: intent.version, attempt: *attempt, paid: *paid };
+            outbox::publish(tx, workspace, &fact).await?;
+        }
+        Event::RefundMoved { refund, to: StepState::Succeeded, .. } => {
+            let Some(refund) = intent.refund(*refund) else { return Ok(()) };
+            let fact = PaymentRefunded {
+                intent: intent.id,
+                version: intent.version,
+                refund: refund.id,
+                amount: kernel::Money::new(refund.amount_minor, refund.currency),
+                is_surplus: Some(refund.attempt) != intent.kept,
+            };
+            outbox::publish(tx, workspace, &fact).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

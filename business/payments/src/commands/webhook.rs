@@ -1,0 +1,147 @@
+//! Taking webhooks in, and applying what they say.
+
+use std::fmt::Write as _;
+
+use kernel::{Caller, Id as _, WorkspaceId};
+use sha2::{Digest as _, Sha256};
+use store::{Reads as _, Store, Tx, params};
+
+use super::record::{locked, record};
+use crate::error::PaymentError;
+use crate::intent::{IntentId, Seen, StepState};
+use crate::jobs::{Conduct, WorkWebhook, observed, step_of};
+use crate::provider::{Notice, ProviderId, Trust, Webhook, WebhookError};
+use crate::steps::Step;
+use crate::webhook::WebhookId;
+use crate::{queries, sql};
+
+static CALLER: Caller = Caller::system("payments.webhook");
+
+/// Headers that are kept with a webhook.
+const HEADERS_KEPT: usize = 60;
+
+/// What became of a webhook at the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It is kept, and a job works it off.
+    Kept,
+    /// There is no such address.
+    Unknown,
+    /// It is not what it says it is.
+    Refused(WebhookError),
+}
+
+/// Takes a webhook in: checked as far as that is possible without asking anybody, card numbers taken out, kept, answered.
+pub async fn take_webhook(store: &Store, token: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<Taken, PaymentError> {
+    let found = queries::provider_of_token_everywhere(&mut store.read(), token).await?;
+    let Some(provider) = found else { return Ok(Taken::Unknown) };
+    let account = provider.open(store.vault())?;
+    let adapter = provider.dialect.provider();
+    let trust = adapter.abilities().trust;
+    if let Err(error) = adapter.check(&account, Webhook { headers: &headers, body: &body }, store.clock().now()) {
+        metrics::counter!("payments_webhooks_refused_total", "provider" => provider.dialect.as_str()).increment(1);
+        return Ok(Taken::Refused(error));
+    }
+    let digest = Sha256::digest(&body).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let headers: Vec<(String, String)> = headers
+        .into_iter()
+        .filter(|(name, _)| name != "authorization" && name != "cookie")
+        .take(HEADERS_KEPT)
+        .map(|(name, value)| (name, gateway::card_numbers::redact(&value).into_owned()))
+        .collect();
+    let content_type = headers.iter().find(|(name, _)| name == "content-type").map_or("application/json", |(_, value)| value.as_str());
+    let body = gateway::card_numbers::redact_body(content_type, &body).into_owned();
+    let headers = serde_json::to_string(&headers).map_err(store::StoreError::decode)?;
+    let input = (provider.workspace, provider.id, trust, digest, headers, body);
+    store
+        .write(&CALLER, input, |tx, (workspace, provider, trust, digest, headers, body)| {
+            Box::pin(async move { keep(tx, workspace, provider, trust, &digest, &headers, &body).await })
+        })
+        .await?;
+    Ok(Taken::Kept)
+}
+
+async fn keep(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    provider: ProviderId,
+    trust: Trust,
+    digest: &str,
+    headers: &str,
+    body: &[u8],
+) -> Result<(), PaymentError> {
+    let (id, now): (WebhookId, _) = (tx.new_id(), tx.now());
+    let word = match trust {
+        Trust::Signed => "signed",
+        Trust::CheckedLater => "checked_later",
+        Trust::Hint => "hint",
+    };
+    if tx.execute(&sql::INSERT_WEBHOOK, params![&workspace, &id, &provider, digest, now, headers, body, word]).await? == 1 {
+        outbox::enqueue(tx, workspace, &WorkWebhook { webhook: id, times: 1 }).await?;
+        return Ok(());
+    }
+    // The same one again: counted. A hint only says that something changed, so that it causes another look.
+    tx.execute(&sql::COUNT_WEBHOOK, params![&workspace, &provider, digest]).await?;
+    if trust != Trust::Signed {
+        let known = tx.row(&sql::FIND_WEBHOOK_ID, params![&workspace, &provider, digest], |row| row.id::<WebhookId>("id")).await?;
+        if let Some(webhook) = known {
+            outbox::enqueue(tx, workspace, &WorkWebhook { webhook, times: 2 }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies one thing that a webhook of `provider` says: at once where it is trusted, else by asking. False where nothing here
+/// is meant.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    provider: ProviderId,
+    notice: &Notice,
+    is_trusted: bool,
+) -> Result<bool, PaymentError> {
+    let mut found = None;
+    if let Some(reference) = &notice.reference {
+        found = queries::by_reference(tx, workspace, None, reference).await?;
+    }
+    if let (None, Some(reference)) = (&found, &notice.provider_ref) {
+        found = queries::by_reference(tx, workspace, Some(provider), reference).await?;
+    }
+    let Some((owner, subject)) = found else { return Ok(false) };
+    let Ok(id) = IntentId::parse(&owner) else { return Ok(false) };
+    let intent = locked(tx, workspace, id).await?;
+    let Some(step) = step_of(&intent, &subject) else { return Ok(false) };
+    let attempt = step.attempt(&intent).and_then(|id| intent.attempt(id));
+    // One provider's word says nothing about what is at another.
+    let Some(attempt) = attempt.filter(|attempt| attempt.provider == provider).cloned() else { return Ok(false) };
+    let asks = !is_trusted
+        || matches!(notice.observation.seen, Seen::Changed | Seen::Approved | Seen::Succeeded { amount: None, .. })
+            && !matches!(step, Step::Refund(_) | Step::Capture(..));
+    if asks {
+        outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0 }).await?;
+        return Ok(true);
+    }
+    let mut events = observed(&intent, step, &notice.observation);
+    // Word of an authorization's release may come before the answer to our own request.
+    if events.is_empty() && attempt.void.as_ref().is_some_and(|state| !state.is_final() && *state != StepState::Requested) {
+        events = observed(&intent, Step::Void(attempt.id), &notice.observation);
+    }
+    record(tx, workspace, Some(intent), events).await?;
+    Ok(true)
+}
+
+/// Says what became of a webhook.
+pub(crate) async fn settle_webhook(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    id: WebhookId,
+    state: &str,
+    note: Option<String>,
+) -> Result<(), PaymentError> {
+    let now = tx.now();
+    tx.execute(&sql::SETTLE_WEBHOOK, params![&workspace, &id, state, note, now]).await?;
+    Ok(())
+}

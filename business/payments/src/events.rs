@@ -1,0 +1,101 @@
+//! Facts about payments, for whoever minds. They carry identifiers and amounts, never personal data.
+
+use kernel::Money;
+use outbox::Fact;
+use serde::{Deserialize, Serialize};
+
+use crate::intent::{AttemptId, IntentId, IntentState, RefundId};
+
+/// Money came in: all of an intent's, or one capture of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentCaptured {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// Who paid, by an identifier that the module above understands.
+    pub customer: Option<String>,
+    /// How much came with this.
+    pub amount: Money,
+    /// How much came in all, in minor units.
+    pub captured_minor: i64,
+}
+
+impl Fact for PaymentCaptured {
+    const NAME: &'static str = "payments.captured";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// Money was given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefunded {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// The refund.
+    pub refund: RefundId,
+    /// How much.
+    pub amount: Money,
+    /// It gives back what was paid too much, so that the intent stays paid.
+    pub is_surplus: bool,
+}
+
+impl Fact for PaymentRefunded {
+    const NAME: &'static str = "payments.refunded";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// An intent is in another state now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentChanged {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// The state it is in.
+    pub state: IntentState,
+}
+
+impl Fact for PaymentChanged {
+    const NAME: &'static str = "payments.changed";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// Another amount or currency was paid than was asked for: somebody has to look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentQuarantined {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// The attempt that brought it.
+    pub attempt: AttemptId,
+    /// What was paid.
+    pub paid: Money,
+}
+
+impl Fact for PaymentQuarantined {
+    const NAME: &'static str = "payments.quarantined";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}

@@ -1,0 +1,315 @@
+//! The jobs that speak to providers: mark, ask or send, record. Safe to run twice: what was sent before is asked for first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Caller, Id as _, WorkspaceId};
+use outbox::{Job, JobContext, JobError};
+use serde::{Deserialize, Serialize};
+use store::Tx;
+
+use crate::client::Client;
+use crate::commands::{self, locked, record};
+use crate::error::PaymentError;
+use crate::intent::{Event, Intent, IntentId, Observation, Seen, StepState};
+use crate::provider::{Account, Done, Failure, Order, Provider, ProviderId, Question, Told};
+use crate::steps::{Need, Step, Surroundings, pause};
+use crate::webhook::WebhookId;
+use crate::{queries, steps};
+
+static SENDER: Caller = Caller::system("payments.send");
+
+/// What the jobs need.
+#[derive(Clone)]
+pub struct Engine {
+    /// Conversations with providers.
+    pub client: Client,
+    /// Where this installation is reached, without a slash at the end.
+    pub public_url: Arc<str>,
+}
+
+/// Does one thing at a provider, or learns how it stands, until nothing is left to be learned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conduct {
+    /// Of this intent.
+    pub intent: IntentId,
+    /// The thing.
+    pub step: Step,
+    /// How often it was looked at before.
+    pub times: u32,
+}
+
+impl Job for Conduct {
+    const NAME: &'static str = "payments.conduct";
+    const LANE: &'static str = "payments";
+    const TIMEOUT: Duration = Duration::from_secs(90);
+
+    fn key(&self) -> String {
+        self.intent.to_string()
+    }
+}
+
+/// Ends an intent whose time is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpireIntent {
+    /// Which.
+    pub intent: IntentId,
+}
+
+impl Job for ExpireIntent {
+    const NAME: &'static str = "payments.expire_intent";
+    const LANE: &'static str = "payments_local";
+
+    fn key(&self) -> String {
+        self.intent.to_string()
+    }
+}
+
+/// Works a webhook off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkWebhook {
+    /// Which.
+    pub webhook: WebhookId,
+    /// How often it had come by then: a hint that comes again is a hint again.
+    pub times: i64,
+}
+
+impl Job for WorkWebhook {
+    const NAME: &'static str = "payments.work_webhook";
+    const LANE: &'static str = "payments_webhooks";
+
+    fn key(&self) -> String {
+        self.webhook.to_string()
+    }
+}
+
+/// How a conversation ended.
+#[derive(Debug, Clone)]
+enum Outcome {
+    Done(Done),
+    NotFound,
+    Failed(Failure),
+}
+
+/// The adapter and the account of a provider, opened for a conversation.
+pub(crate) async fn opened(context: &JobContext, id: ProviderId) -> Result<(&'static dyn Provider, Account, String), JobError> {
+    let provider = queries::find_provider(&mut context.store().read(), context.workspace(), id).await?;
+    let provider = provider.ok_or_else(|| JobError::give_up("the provider is not there"))?;
+    let account = provider.open(context.store().vault())?;
+    Ok((provider.dialect.provider(), account, provider.token))
+}
+
+/// Runs [`Conduct`].
+pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Result<(), JobError> {
+    let workspace = context.workspace();
+    let mut reads = context.store().read();
+    let Some(intent) = queries::find(&mut reads, workspace, job.intent).await? else { return Ok(()) };
+    let Some(attempt) = job.step.attempt(&intent).and_then(|id| intent.attempt(id)) else { return Ok(()) };
+    let (adapter, account, token) = opened(&context, attempt.provider).await?;
+    let abilities = adapter.abilities();
+    let around = Surroundings {
+        payer: queries::payer(&mut reads, workspace, job.intent).await?,
+        return_url: format!("{}/pay/{}/back", engine.public_url, intent.id),
+        webhook_url: format!("{}/v1/payments/webhooks/{token}", engine.public_url),
+    };
+    let now = context.store().clock().now();
+    let outcome = match job.step.need(&intent, &around, &abilities, false, now) {
+        Need::Nothing => return Ok(()),
+        Need::Send(order) => {
+            if !mark(&context, &job).await? {
+                return Err(JobError::retry_after("it changed meanwhile", Duration::from_millis(200)));
+            }
+            send(&engine, adapter, &account, &order).await
+        }
+        Need::SendAgain(order) => send(&engine, adapter, &account, &order).await,
+        Need::Ask(question) => match ask(&engine, adapter, &account, &question).await {
+            Outcome::NotFound => match job.step.need(&intent, &around, &abilities, true, now) {
+                Need::SendAgain(order) => send(&engine, adapter, &account, &order).await,
+                _ => Outcome::NotFound,
+            },
+            // The payer agreed on the provider's page; the rest is for us to do, and bears repeating.
+            Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, provider_ref, .. })) => {
+                let provider_ref = provider_ref.or_else(|| attempt.provider_ref.clone()).unwrap_or_default();
+                let reference = attempt.id.to_string();
+                send(&engine, adapter, &account, &Order::Complete { reference, provider_ref, capture_method: intent.capture_method }).await
+            }
+            outcome => outcome,
+        },
+    };
+    context
+        .write((workspace, job, outcome), |tx, (workspace, job, outcome)| {
+            Box::pin(async move { finish(tx, workspace, &job, outcome).await })
+        })
+        .await
+}
+
+async fn send(engine: &Engine, adapter: &dyn Provider, account: &Account, order: &Order) -> Outcome {
+    match adapter.send(&engine.client, account, order).await {
+        Ok(done) => Outcome::Done(done),
+        Err(failure) => {
+            tracing::info!(provider = %account.id, reason = %failure, "an order to a provider did not end well");
+            Outcome::Failed(failure)
+        }
+    }
+}
+
+async fn ask(engine: &Engine, adapter: &dyn Provider, account: &Account, question: &Question) -> Outcome {
+    match adapter.ask(&engine.client, account, question).await {
+        Ok(Told::Observed(observation)) => Outcome::Done(Done::Observed(observation)),
+        Ok(_) => Outcome::NotFound,
+        // A question that was not answered says nothing about the thing.
+        Err(failure) => {
+            tracing::info!(provider = %account.id, reason = %failure, "a question to a provider was not answered");
+            Outcome::Failed(Failure::unknown(failure.to_string()))
+        }
+    }
+}
+
+/// Marks the step as being sent, before the first byte leaves; false where another run was faster.
+async fn mark(context: &JobContext, job: &Conduct) -> Result<bool, JobError> {
+    let input = (context.workspace(), job.intent, job.step);
+    let marked = context.store().write(&SENDER, input, |tx, (workspace, id, step)| {
+        Box::pin(async move {
+            let intent = locked(tx, workspace, id).await?;
+            let Some(event) = step.sending(&intent) else { return Ok::<_, PaymentError>(false) };
+            record(tx, workspace, Some(intent), vec![event]).await?;
+            Ok(true)
+        })
+    });
+    Ok(marked.await?)
+}
+
+async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Outcome) -> Result<(), PaymentError> {
+    let before = locked(tx, workspace, job.intent).await?;
+    let mut events = follows(&before, job.step, outcome);
+    // What surely was not taken there is tried at the next provider, before the payer has seen anything.
+    if let Some(class) = events.iter().find_map(|event| match event {
+        Event::AttemptDeclined { class, .. } => Some(*class),
+        _ => None,
+    }) {
+        let after = events.iter().fold(before.clone(), |intent, event| intent.after(event, tx.now()));
+        events.extend(commands::next_attempt(tx, workspace, &after, class).await?);
+    }
+    let Some(intent) = record(tx, workspace, Some(before), events).await? else { return Ok(()) };
+    look_again(tx, workspace, &intent, job.step, job.times).await
+}
+
+/// The events that follow from how a conversation ended.
+fn follows(intent: &Intent, step: Step, outcome: Outcome) -> Vec<Event> {
+    let observed = match outcome {
+        Outcome::NotFound => return Vec::new(),
+        Outcome::Failed(failure) => return failed(intent, step, &failure),
+        Outcome::Done(Done::Page { provider_ref, url, expires_at }) => {
+            let Step::Attempt(id) = step else { return Vec::new() };
+            return intent.page_opened(id, provider_ref, url, expires_at);
+        }
+        Outcome::Done(Done::Observed(observed)) => observed,
+    };
+    match step {
+        Step::Attempt(id) | Step::Close(id) => intent.observe_attempt(id, &observed),
+        Step::Capture(attempt, id) => intent.observe_capture(attempt, id, &observed),
+        Step::Void(id) => intent.observe_void(id, &observed),
+        Step::Refund(id) => intent.observe_refund(id, &observed),
+    }
+}
+
+fn failed(intent: &Intent, step: Step, failure: &Failure) -> Vec<Event> {
+    let next = |state: &StepState| crate::intent::step_failed(state, failure).filter(|to| to != state);
+    let attempt = step.attempt(intent).and_then(|id| intent.attempt(id));
+    let event = match step {
+        Step::Attempt(id) => return intent.attempt_failed(id, failure),
+        // A page that could not be closed may still be paid: that is a surplus then.
+        Step::Close(_) => None,
+        Step::Capture(id, capture_id) => {
+            let capture = attempt.and_then(|attempt| attempt.captures.iter().find(|capture| capture.id == capture_id));
+            let to = capture.and_then(|capture| next(&capture.state));
+            to.map(|to| Event::CaptureMoved { attempt: id, capture: capture_id, to, charge_ref: None })
+        }
+        Step::Void(id) => attempt.and_then(|attempt| next(attempt.void.as_ref()?)).map(|to| Event::VoidMoved { attempt: id, to }),
+        Step::Refund(id) => {
+            let to = intent.refund(id).and_then(|refund| next(&refund.state));
+            to.map(|to| Event::RefundMoved { refund: id, to, provider_ref: None })
+        }
+    };
+    event.into_iter().collect()
+}
+
+/// Has a step looked at again while something is to be learned about it.
+pub(crate) async fn look_again(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, step: Step, times: u32) -> Result<(), PaymentError> {
+    if let Some(wait) = pause(times, step.waits_for_payer(intent)).filter(|_| step.is_open(intent)) {
+        let due = tx.now().plus(wait);
+        outbox::enqueue_at(tx, workspace, due, &Conduct { intent: intent.id, step, times: times + 1 }).await?;
+    }
+    Ok(())
+}
+
+/// Runs [`ExpireIntent`].
+pub async fn expire_intent(job: ExpireIntent, context: JobContext) -> Result<(), JobError> {
+    let input = (context.workspace(), job.intent);
+    context.write(input, |tx, (workspace, intent)| Box::pin(commands::expire(tx, workspace, intent))).await
+}
+
+/// Runs [`WorkWebhook`].
+pub async fn work_webhook(engine: Engine, job: WorkWebhook, context: JobContext) -> Result<(), JobError> {
+    let workspace = context.workspace();
+    let Some(webhook) = queries::webhook(&mut context.store().read(), workspace, job.webhook).await? else { return Ok(()) };
+    if webhook.settled_at.is_some() && webhook.trust == "signed" {
+        return Ok(());
+    }
+    let (adapter, account, _) = opened(&context, webhook.provider).await?;
+    let is_trusted = match adapter.abilities().trust {
+        crate::Trust::Signed => true,
+        crate::Trust::Hint => false,
+        crate::Trust::CheckedLater => {
+            let question = Question::Genuine { headers: webhook.stored.headers.clone(), body: webhook.stored.body.clone() };
+            match adapter.ask(&engine.client, &account, &question).await {
+                Ok(Told::Genuine(is_genuine)) => is_genuine,
+                Ok(_) => false,
+                Err(failure) => return Err(JobError::retry(failure.to_string())),
+            }
+        }
+    };
+    let read = adapter.read(&account, webhook.stored.as_webhook());
+    let input = (workspace, job.webhook, webhook.provider, read, is_trusted);
+    context
+        .write(input, |tx, (workspace, webhook, provider, read, is_trusted)| {
+            Box::pin(async move {
+                let (state, note) = match read {
+                    Err(error) => ("unreadable", Some(error.to_string())),
+                    Ok(notices) => {
+                        let mut found = 0;
+                        for notice in &notices {
+                            found += usize::from(commands::apply(tx, workspace, provider, notice, is_trusted).await?);
+                        }
+                        match (found, notices.len()) {
+                            (0, 0) => ("ignored", Some("it is about nothing of ours".to_owned())),
+                            (0, _) => ("ignored", Some("what it is about is not known here".to_owned())),
+                            _ if is_trusted => ("applied", None),
+                            _ => ("applied", Some("it could not be checked: the provider was asked instead".to_owned())),
+                        }
+                    }
+                };
+                commands::settle_webhook(tx, workspace, webhook, state, note).await
+            })
+        })
+        .await
+}
+
+/// The step that a name of ours is about.
+pub(crate) fn step_of(intent: &Intent, subject: &str) -> Option<steps::Step> {
+    use crate::intent::{AttemptId, CaptureId, RefundId};
+    if let Ok(id) = AttemptId::parse(subject) {
+        return intent.attempt(id).map(|attempt| Step::Attempt(attempt.id));
+    }
+    if let Ok(id) = RefundId::parse(subject) {
+        return intent.refund(id).map(|refund| Step::Refund(refund.id));
+    }
+    let id = CaptureId::parse(subject).ok()?;
+    let attempt = intent.attempts.iter().find(|attempt| attempt.captures.iter().any(|capture| capture.id == id))?;
+    Some(Step::Capture(attempt.id, id))
+}
+
+/// What follows from an observation of a step.
+pub(crate) fn observed(intent: &Intent, step: Step, observation: &Observation) -> Vec<Event> {
+    follows(intent, step, Outcome::Done(Done::Observed(observation.clone())))
+}
