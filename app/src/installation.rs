@@ -11,10 +11,10 @@ use kernel::Caller;
 use leads::FormKey;
 use metrics_exporter_prometheus::PrometheusHandle;
 use notifications::{
-    AllowedNetworks, Channels, GateLimits, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, SystemResolver,
-    WebhookClient, WebhookLimits,
+    AllowedNetworks, Channels, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, SystemResolver, WebhookClient,
+    WebhookLimits,
 };
-use outbox::{Feed, Outbox};
+use outbox::{Feed, GateLimits, Outbox};
 use people::{Links, Passwords, Roles};
 use store::{Reads, Store};
 use tokio::sync::broadcast::error::RecvError;

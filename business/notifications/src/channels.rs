@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::Clock;
+use outbox::{Gate, GateLimits};
 
-use crate::breaker::{Gate, GateLimits};
 use crate::dev_mailbox;
 use crate::http_client::WebhookClient;
 use crate::mail::{Mail, Sender};
@@ -31,6 +32,17 @@ pub struct MailSetup {
     pub transport: MailTransport,
 }
 
+/// Counts destinations that are left alone for a while.
+const OPENED: &str = "notifications_breaker_opened_total";
+
+/// Bounds for a mail server: there is one, so that nobody shares its slots and being slow is no offence; only a server that
+/// does not answer at all is left alone for a while.
+fn mail_limits() -> GateLimits {
+    let many = usize::MAX;
+    let (slow, open_max, spacing) = (Duration::MAX, Duration::from_secs(60), Duration::from_millis(20));
+    GateLimits { per_destination: many, per_suspect: many, suspects_max: many, slow, open_max, spacing, ..GateLimits::default() }
+}
+
 /// Everything that a delivery needs besides the store. Cheap to clone; clones share connections and breakers.
 #[derive(Clone)]
 pub struct Channels(Arc<Inside>);
@@ -45,8 +57,8 @@ struct Inside {
 impl Channels {
     /// Channels with the mail set-up, a client for webhooks and the bounds of each endpoint.
     pub fn new(mail: MailSetup, webhooks: WebhookClient, limits: GateLimits, clock: &Clock) -> Self {
-        let mail_gate = Gate::new(GateLimits::for_mail(), clock.clone());
-        let webhook_gate = Gate::new(limits, clock.clone());
+        let mail_gate = Gate::new(OPENED, mail_limits(), clock.clone());
+        let webhook_gate = Gate::new(OPENED, limits, clock.clone());
         Self(Arc::new(Inside { mail, mail_gate, webhooks, webhook_gate }))
     }
 

@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use kernel::{Caller, WorkspaceId};
-use outbox::{Job, JobContext, JobError};
+use outbox::{Job, JobContext, JobError, Went};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Tx, params};
 
-use crate::breaker::Health;
 use crate::channels::Channels;
 use crate::endpoint::{AttemptId, AttemptOutcome, EndpointId, FAILING_MAX, retry_wait};
 use crate::error::NotificationError;
@@ -140,7 +139,7 @@ async fn run_email(channels: &Channels, id: MessageId, lane: Lane, ctx: JobConte
     let names = attachments.iter().map(|a| a.name.clone()).collect();
     let sent = channels.send_mail(id, &mail, &rendered, names).await;
     let is_ill = sent.as_ref().is_err_and(SmtpError::is_ill);
-    slot.done(if is_ill { Health::Ill } else { Health::Well }, began.elapsed());
+    slot.done(if is_ill { Went::Ill } else { Went::Well }, began.elapsed());
     metrics::histogram!("notifications_email_seconds").record(began.elapsed().as_secs_f64());
     let error = match sent {
         Ok(()) => return finish_message(ctx, id, MessageState::Sent, None).await,
@@ -335,11 +334,11 @@ fn judge(outcome: &Outcome) -> Verdict {
 }
 
 /// Whether the endpoint is in trouble: silent, or saying so. One that refuses quickly costs nobody a slot.
-fn health(outcome: &Outcome) -> Health {
+fn health(outcome: &Outcome) -> Went {
     match outcome {
-        Outcome::Answered { status: 429 | 500.., .. } => Health::Ill,
-        Outcome::Failed { is_refused: false, .. } => Health::Ill,
-        _ => Health::Well,
+        Outcome::Answered { status: 429 | 500.., .. } => Went::Ill,
+        Outcome::Failed { is_refused: false, .. } => Went::Ill,
+        _ => Went::Well,
     }
 }
 
@@ -404,8 +403,8 @@ mod tests {
             assert_eq!(judge(&answered(status)), Verdict::Failed { retry_after: None }, "{status}");
         }
         assert_eq!(judge(&answered(410)), Verdict::Gone);
-        assert_eq!(health(&answered(302)), Health::Well);
-        assert_eq!(health(&answered(503)), Health::Ill);
+        assert_eq!(health(&answered(302)), Went::Well);
+        assert_eq!(health(&answered(503)), Went::Ill);
     }
 
     #[test]

@@ -11,7 +11,6 @@
 //! Deliberately knows no other business module: the caller hands over a whole [`Recipient`].
 
 mod address_guard;
-mod breaker;
 mod channels;
 mod commands;
 pub mod dev_mailbox;
@@ -32,7 +31,6 @@ mod sql;
 mod template;
 
 pub use address_guard::{AllowedNetworks, NetworkError, Resolve, SystemResolver};
-pub use breaker::{Gate, GateLimits};
 pub use channels::{Channels, MailSetup, MailTransport};
 pub use commands::{
     EndpointChange, NewEndpoint, create_endpoint, delete_endpoint, emit, erase, replay, reset_template, rotate_secret, save_template, send,

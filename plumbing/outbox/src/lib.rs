@@ -13,6 +13,7 @@
 //!   the commit that marks it finished there.
 //! - Two facts of one subject may arrive in either order, so facts carry the subject's version; jobs are in no order.
 //! - Everything is bounded: queues, attempts, leases, batches, what is held in memory.
+//! - A destination outside that hangs or fails holds a part of a lane and never all of it, where its jobs ask a [`Gate`].
 //!
 //! Knows no business word: the caller hands over the facts' reactions and the jobs' code. Facts and the audit trail carry
 //! ids, never personal data.
@@ -24,6 +25,7 @@ mod dead;
 mod engine;
 mod entry;
 mod error;
+mod gate;
 mod job;
 mod queries;
 mod sql;
@@ -36,6 +38,7 @@ pub use dead::{DeadJob, dead_count, dead_find, dead_list, discard, replay};
 pub use engine::{Builder, Feed, Outbox, Tuning};
 pub use entry::{Entry, EntryKind, Fact, Position, PositionError};
 pub use error::OutboxError;
+pub use gate::{Gate, GateLimits, Slot, Went};
 pub use job::{Job, JobError, JobId, NewJob};
 pub use queries::{facts_after, log_end};
 pub use sql::STATEMENTS;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use kernel::{Caller, Grants, Id, MemberId, RawId, WorkspaceId};
 use notifications::{
-    AllowedNetworks, Channels, DeliverWebhook, EndpointId, GateLimits, MailSetup, MailTransport, Message, MessageId, NewEndpoint,
-    NotificationError, Recipient, Secret, SendEmail, SendUrgentEmail, Sender, TemplateKey, grants,
+    AllowedNetworks, Channels, DeliverWebhook, EndpointId, MailSetup, MailTransport, Message, MessageId, NewEndpoint, NotificationError,
+    Recipient, Secret, SendEmail, SendUrgentEmail, Sender, TemplateKey, grants,
 };
 use outbox::testing::{Drained, drain};
-use outbox::{Builder, Outbox};
+use outbox::{Builder, GateLimits, Outbox};
 use serde_json::{Value, json};
 use store::testing::TestStore;
 
