@@ -116,6 +116,7 @@ async fn a_rule_is_made_read_changed_listed_and_deleted() {
     assert_eq!((stale.status, stale.at("/code").as_str()), (StatusCode::CONFLICT, "version_conflict"));
     assert_eq!(house.world.ask(payout("po_1")).await, "block");
 
+    house.world.later(std::time::Duration::from_secs(1));
     house.ask("all-1", "POST", "/v1/risk/rules", large()).await;
     let first = house.ask("read-1", "GET", "/v1/risk/rules?limit=1", Value::Null).await;
     assert_eq!((first.at("/items/0/id"), first.at("/next")), (made.at("/id"), made.at("/id")));
@@ -179,7 +180,7 @@ async fn what_cannot_be_right_is_refused_by_its_fields() {
         ("/v1/risk/decisions?after=rule_1", "after"),
         ("/v1/risk/decisions?limit=201", "limit"),
         ("/v1/risk/decisions?verdict=maybe", "verdict"),
-        ("/v1/risk/decisions?activity=", "activity"),
+        ("/v1/risk/decisions?activity=%0A", "activity"),
         ("/v1/risk/decisions?party=a", "party"),
     ] {
         let reply = house.ask("all-1", "GET", path, Value::Null).await;

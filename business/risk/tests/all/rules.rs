@@ -1,5 +1,7 @@
 //! Rules are made, changed and deleted, by those who may, with a trail; and what cannot be read stops everything.
 
+use std::time::Duration;
+
 use risk::{AppliesTo, Condition, NewRule, Outcome, RULES_MAX, RiskError, RuleEdit, Scope};
 
 use crate::world::{CALLER, World, attempt, by, count, eur, rule, workspace};
@@ -38,10 +40,12 @@ async fn a_change_is_in_the_trail_by_the_names_of_its_fields_and_a_change_of_not
         }
     };
     let edit = RuleEdit { condition: Some(Condition::Amount { limit: eur(6) }), is_enabled: Some(false), ..RuleEdit::default() };
+    world.later(Duration::from_millis(1));
     let changed = change(1, edit.clone()).await.unwrap();
     assert_eq!((changed.version, changed.terms.is_enabled), (2, false));
     assert_eq!(change(2, edit).await.unwrap().version, 2, "nothing is different");
     assert!(matches!(change(1, RuleEdit::default()).await, Err(RiskError::Stale { actual: 2 })));
+    world.later(Duration::from_millis(1));
     let id = made.id;
     world.store.write(&world.manager(), (), move |tx, ()| Box::pin(risk::commands::delete(tx, id))).await.unwrap();
     let trail = outbox::audit_of_subject(&mut world.store.read(), world.workspace, &id.to_string(), None, 10).await.unwrap();
