@@ -16,6 +16,7 @@ pub mod commands;
 mod error;
 pub mod events;
 pub mod grants;
+mod http;
 mod intent;
 pub mod jobs;
 mod link;
@@ -33,6 +34,7 @@ pub use bell::wait;
 pub use books::{Move, Place};
 pub use client::Client;
 pub use error::PaymentError;
+pub use http::{Deps, WEBHOOK_ROUTE, routes};
 pub use intent::{
     AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,
     NewIntent, Observation, Refund, RefundId, Refusal, Seen, StepState,

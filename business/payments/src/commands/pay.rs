@@ -130,10 +130,12 @@ pub async fn keep_payer(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, payer
     Ok(())
 }
 
-/// Begins an attempt at the first provider of `plan` that is enabled; the others are tried when it surely does not take it.
-pub async fn start(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, plan: &[ProviderId]) -> Result<Intent, PaymentError> {
+/// Begins an attempt at the first provider of the plan; the others are tried when that one surely does not take it. Its caller
+/// was checked, or pays for themselves.
+pub async fn start(tx: &mut Tx, workspace: WorkspaceId, id: IntentId) -> Result<Intent, PaymentError> {
     let intent = locked(tx, workspace, id).await?;
-    let events = begin(tx, workspace, &intent, plan).await?;
+    let plan = plan(tx, workspace, &intent).await?;
+    let events = begin(tx, workspace, &intent, &plan).await?;
     record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
 

@@ -1,0 +1,243 @@
+//! Payments over HTTP. Whatever is done at a provider follows in a job: `GET /v1/payments/{id}?wait_s=10` waits for it.
+
+mod providers;
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use gateway::{Answer, Call, Json, List, PageQuery, Path, Problem, Query, RawBody, effect, effect_created};
+use http::{HeaderMap, StatusCode};
+use kernel::{Grant, Id as _, WorkspaceId};
+use store::Store;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::commands::{self, Taken};
+use crate::error::PaymentError;
+use crate::intent::{IntentId, IntentState, LinkId};
+use crate::{grants, queries};
+use views::{
+    CaptureBody, EventView, LinkBody, LinkEditBody, LinkView, NewPaymentBody, PaymentQuery, PaymentView, RefundBody, WaitQuery, WebhookView,
+};
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where payments are kept.
+    pub store: Store,
+    /// Where this installation is reached, without a slash at the end.
+    pub public_url: Arc<str>,
+}
+
+/// The address of providers' webhooks: the door redacts it where it refuses others.
+pub const WEBHOOK_ROUTE: &str = "/v1/payments/webhooks/{token}";
+/// The longest that an answer is waited for.
+const WAIT_MAX_S: u64 = 20;
+
+/// The routes of payments.
+pub fn routes(deps: Deps) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get))
+        .routes(routes!(events))
+        .routes(routes!(start))
+        .routes(routes!(capture))
+        .routes(routes!(refund))
+        .routes(routes!(cancel))
+        .routes(routes!(links, make_link))
+        .routes(routes!(edit_link))
+        .routes(routes!(webhooks))
+        .routes(routes!(take_webhook))
+        .merge(providers::routes())
+        .with_state(deps)
+}
+
+/// The workspace of a caller who may do this; the first line of every read.
+fn allowed(call: &Call, grant: Grant) -> Result<WorkspaceId, Problem> {
+    Ok(call.caller()?.may(grant).map_err(PaymentError::from)?)
+}
+
+/// Lists payments, the newest first.
+#[utoipa::path(get, path = "/v1/payments", tag = "payments", params(PaymentQuery),
+    responses((status = 200, body = List<PaymentView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn list(State(deps): State<Deps>, call: Call, Query(query): Query<PaymentQuery>) -> Result<Answer<List<PaymentView>>, Problem> {
+    let workspace = allowed(&call, grants::READ)?;
+    let limit = PageQuery { after: None, limit: query.limit }.limit()?;
+    let (filter, before) = query.filter()?;
+    let found = queries::list(&mut deps.store.read(), workspace, &filter, before, i64::from(limit) + 1).await?;
+    Ok(Answer::ok(List::page(found, limit as usize, |intent| intent.id.to_string()).map(|intent| PaymentView::from(&intent))))
+}
+
+/// Asks for a payment. Nothing is sent to a provider yet.
+#[utoipa::path(post, path = "/v1/payments", tag = "payments", request_body = NewPaymentBody,
+    responses((status = 201, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn create(State(deps): State<Deps>, call: Call, Json(body): Json<NewPaymentBody>) -> Result<Answer<PaymentView>, Problem> {
+    effect_created(&deps.store, &call, body, |tx, body| {
+        Box::pin(async move { Ok(PaymentView::from(&commands::create(tx, body.parse()?).await?)) })
+    })
+    .await
+}
+
+/// Gets a payment with its attempts and refunds. With `wait_s` the answer comes as soon as no provider is at it.
+#[utoipa::path(get, path = "/v1/payments/{id}", tag = "payments", params(("id" = String, Path), WaitQuery),
+    responses((status = 200, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn get(
+    State(deps): State<Deps>,
+    call: Call,
+    Path(id): Path<IntentId>,
+    Query(query): Query<WaitQuery>,
+) -> Result<Answer<PaymentView>, Problem> {
+    let workspace = allowed(&call, grants::READ)?;
+    let within = Duration::from_secs(query.wait_s.unwrap_or(0).min(WAIT_MAX_S));
+    let is_settled = |intent: &crate::Intent| intent.state() != IntentState::Processing;
+    let intent = crate::bell::wait(&deps.store, workspace, id, within, is_settled).await?;
+    Ok(Answer::ok(PaymentView::from(&intent)))
+}
+
+/// Lists what happened to a payment, the oldest first.
+#[utoipa::path(get, path = "/v1/payments/{id}/events", tag = "payments", params(("id" = String, Path), PageQuery),
+    responses((status = 200, body = List<EventView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn events(
+    State(deps): State<Deps>,
+    call: Call,
+    Path(id): Path<IntentId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<EventView>>, Problem> {
+    let workspace = allowed(&call, grants::READ)?;
+    let limit = query.limit()?;
+    let after = query.after.as_deref().unwrap_or("0").parse::<i64>();
+    let after = after.map_err(|_| PaymentError::field("after", "must be the next of a page"))?;
+    let mut reads = deps.store.read();
+    queries::get(&mut reads, workspace, id).await?;
+    let found = queries::history(&mut reads, workspace, id, after, i64::from(limit) + 1).await?;
+    Ok(Answer::ok(List::page(found, limit as usize, |recorded| recorded.version.to_string()).map(|recorded| EventView::from(&recorded))))
+}
+
+/// Begins an attempt at the provider that the routes choose. The page's address is there within moments: get the payment with
+/// `wait_s`.
+#[utoipa::path(post, path = "/v1/payments/{id}/attempts", tag = "payments", params(("id" = String, Path)),
+    responses((status = 201, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn start(State(deps): State<Deps>, call: Call, Path(id): Path<IntentId>) -> Result<Answer<PaymentView>, Problem> {
+    effect_created(&deps.store, &call, id, |tx, id| {
+        Box::pin(async move {
+            let workspace = tx.caller().may(grants::WRITE).map_err(PaymentError::from)?;
+            Ok(PaymentView::from(&commands::start(tx, workspace, id).await?))
+        })
+    })
+    .await
+}
+
+/// Takes what was authorized, or a part of it.
+#[utoipa::path(post, path = "/v1/payments/{id}/captures", tag = "payments", params(("id" = String, Path)), request_body = CaptureBody,
+    responses((status = 201, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn capture(
+    State(deps): State<Deps>,
+    call: Call,
+    Path(id): Path<IntentId>,
+    Json(body): Json<CaptureBody>,
+) -> Result<Answer<PaymentView>, Problem> {
+    effect_created(&deps.store, &call, (id, body), |tx, (id, body)| {
+        Box::pin(async move {
+            let (intent, _) = commands::capture(tx, id, body.amount_minor, body.is_last.unwrap_or_default()).await?;
+            Ok(PaymentView::from(&intent))
+        })
+    })
+    .await
+}
+
+/// Gives money back, all that is left or a part.
+#[utoipa::path(post, path = "/v1/payments/{id}/refunds", tag = "payments", params(("id" = String, Path)), request_body = RefundBody,
+    responses((status = 201, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn refund(
+    State(deps): State<Deps>,
+    call: Call,
+    Path(id): Path<IntentId>,
+    Json(body): Json<RefundBody>,
+) -> Result<Answer<PaymentView>, Problem> {
+    effect_created(&deps.store, &call, (id, body), |tx, (id, body)| {
+        Box::pin(async move {
+            let attempt = body.attempt.as_deref().map(crate::AttemptId::parse).transpose();
+            let attempt = attempt.map_err(|error| PaymentError::field("attempt", error.to_string()))?;
+            let (intent, _) = commands::refund(tx, id, attempt, body.amount_minor, body.reason).await?;
+            Ok(PaymentView::from(&intent))
+        })
+    })
+    .await
+}
+
+/// Calls a payment off. What was authorized is released; what was captured is refunded instead.
+#[utoipa::path(post, path = "/v1/payments/{id}/cancel", tag = "payments", params(("id" = String, Path)),
+    responses((status = 200, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn cancel(State(deps): State<Deps>, call: Call, Path(id): Path<IntentId>) -> Result<Answer<PaymentView>, Problem> {
+    effect(&deps.store, &call, id, |tx, id| Box::pin(async move { Ok(PaymentView::from(&commands::cancel(tx, id).await?)) })).await
+}
+
+/// Lists payment links, the newest first.
+#[utoipa::path(get, path = "/v1/payment-links", tag = "payments", params(PageQuery),
+    responses((status = 200, body = List<LinkView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn links(State(deps): State<Deps>, call: Call, Query(query): Query<PageQuery>) -> Result<Answer<List<LinkView>>, Problem> {
+    let workspace = allowed(&call, grants::READ)?;
+    let limit = query.limit()?;
+    let before = query.after.as_deref().map(LinkId::parse).transpose();
+    let before = before.map_err(|_| PaymentError::field("after", "must be the next of a page"))?;
+    let found = queries::links(&mut deps.store.read(), workspace, before, i64::from(limit) + 1).await?;
+    let url = deps.public_url.clone();
+    Ok(Answer::ok(List::page(found, limit as usize, |link| link.id.to_string()).map(|link| LinkView::of(&link, &url))))
+}
+
+/// Makes a link that anybody may pay with.
+#[utoipa::path(post, path = "/v1/payment-links", tag = "payments", request_body = LinkBody,
+    responses((status = 201, body = LinkView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn make_link(State(deps): State<Deps>, call: Call, Json(body): Json<LinkBody>) -> Result<Answer<LinkView>, Problem> {
+    effect_created(&deps.store, &call, (body, deps.public_url.clone()), |tx, (body, url)| {
+        Box::pin(async move { Ok(LinkView::of(&commands::make_link(tx, body.parse()?).await?, &url)) })
+    })
+    .await
+}
+
+/// Opens a link or closes it.
+#[utoipa::path(patch, path = "/v1/payment-links/{id}", tag = "payments", params(("id" = String, Path)), request_body = LinkEditBody,
+    responses((status = 200, body = LinkView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn edit_link(
+    State(deps): State<Deps>,
+    call: Call,
+    Path(id): Path<LinkId>,
+    Json(body): Json<LinkEditBody>,
+) -> Result<Answer<LinkView>, Problem> {
+    effect(&deps.store, &call, (id, body, deps.public_url.clone()), |tx, (id, body, url)| {
+        Box::pin(async move { Ok(LinkView::of(&commands::switch_link(tx, id, body.is_active).await?, &url)) })
+    })
+    .await
+}
+
+/// Lists webhooks of providers, the newest first, with what became of them.
+#[utoipa::path(get, path = "/v1/payment-webhooks", tag = "payments", params(PageQuery),
+    responses((status = 200, body = List<WebhookView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn webhooks(State(deps): State<Deps>, call: Call, Query(query): Query<PageQuery>) -> Result<Answer<List<WebhookView>>, Problem> {
+    let workspace = allowed(&call, grants::MANAGE)?;
+    let limit = query.limit()?;
+    let before = query.after.as_deref().map(crate::WebhookId::parse).transpose();
+    let before = before.map_err(|_| PaymentError::field("after", "must be the next of a page"))?;
+    let found = queries::webhooks(&mut deps.store.read(), workspace, "", before, i64::from(limit) + 1).await?;
+    Ok(Answer::ok(List::page(found, limit as usize, |row| row.id.to_string()).map(|row| WebhookView::from(&row))))
+}
+
+/// Takes a provider's webhook. The address holds what only the provider knows; what it says is checked by its signature, or
+/// only causes a query.
+#[utoipa::path(post, path = "/v1/payments/webhooks/{token}", tag = "payments", params(("token" = String, Path)), request_body = String,
+    responses((status = 200, description = "It is kept and will be worked off."), gateway::openapi::ErrorResponses), security(()))]
+async fn take_webhook(
+    State(deps): State<Deps>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<StatusCode, Problem> {
+    let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
+    match commands::take_webhook(&deps.store, &token, headers, body.to_vec()).await? {
+        Taken::Kept => Ok(StatusCode::OK),
+        Taken::Unknown => Err(PaymentError::NotFound { what: "webhook address" }.into()),
+        Taken::Refused(error) => Err(Problem::new(StatusCode::UNAUTHORIZED, "webhook_refused").with_detail(error.to_string())),
+    }
+}
