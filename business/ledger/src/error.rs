@@ -40,6 +40,9 @@ pub enum LedgerError {
     /// The books have not come as far as the caller asked for.
     #[error("the books have not come as far as the version that was asked for: repeat in a moment")]
     Behind,
+    /// So much is not booked yet that no more comes in by batches.
+    #[error("the books are behind what was posted: send the batch again in some seconds, with the same Idempotency-Key")]
+    TooFarBehind,
     /// The caller may not do this.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -61,7 +64,7 @@ impl Fault for LedgerError {
             Self::NotFound { .. } => Kind::NotFound,
             Self::CodeTaken { .. } | Self::NotEmpty | Self::Refused { .. } => Kind::Conflict,
             Self::Invalid { .. } => Kind::Invalid,
-            Self::Behind => Kind::Unavailable,
+            Self::Behind | Self::TooFarBehind => Kind::Unavailable,
             Self::NotAllowed(_) => Kind::Forbidden,
             Self::Store(error) => error.kind(),
         }
@@ -74,7 +77,7 @@ impl Fault for LedgerError {
             Self::NotEmpty => "account_not_empty",
             Self::Refused { outcome, .. } => outcome.as_str(),
             Self::Invalid { .. } => "invalid",
-            Self::Behind => "books_behind",
+            Self::Behind | Self::TooFarBehind => "books_behind",
             Self::NotAllowed(_) => "not_allowed",
             Self::Store(error) => error.code(),
         }

@@ -141,6 +141,15 @@ pub async fn has_caught_up(store: &Store) -> Result<bool, LedgerError> {
     Ok(reads.rows(&keep::FOREIGN_EVERYWHERE, params, keep::logged).await?.is_empty())
 }
 
+/// How long ago the oldest transfer was recorded that could be booked and is not; zero where there is none.
+pub async fn behind(store: &Store) -> Result<Duration, LedgerError> {
+    let mut reads = store.read();
+    let (cursor, _) = cursor(&mut reads).await?;
+    let params = store::params![cursor.xid, cursor.seq, cursor.first_seq, 1_i64];
+    let oldest = reads.row(&keep::UNBOOKED_EVERYWHERE, params, keep::logged).await?;
+    Ok(oldest.map_or(Duration::ZERO, |oldest| reads.now().since(oldest.transfer.recorded_at)))
+}
+
 /// To be called once at each start, before anything is posted: where the database was moved to another server, whose
 /// transactions count anew, it books what the old one left and begins an era.
 pub async fn settle(store: &Store) -> Result<(), LedgerError> {

@@ -1,22 +1,36 @@
 //! Posting over HTTP: batches in chunks, entries, and conversions.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use gateway::{Answer, Call, Json, Problem, effect, effect_bulk, effect_created};
 use http::StatusCode;
 use kernel::{Fault, Id};
 use serde::{Deserialize, Serialize};
-use store::{Tx, Unit};
+use store::{Store, Tx, Unit};
+use tokio::time::Instant;
 
 use super::Deps;
 use super::bodies::{ConversionBody, EntryBody, NewEntry, TransfersBody};
 use super::views::{ConversionView, EntryView, ResultView, ResultsView, TransferView};
 use crate::commands::asked;
 use crate::error::LedgerError;
-use crate::queries;
 use crate::transfer::{EntryId, NewTransfer, TransferId};
+use crate::{keeper, queries};
 
 /// How many transfers one unit posts: it holds a writer for some ten milliseconds. A chain is never split.
 const CHUNK: usize = 500;
+
+/// Calls with so many transfers or more wait while the books are too far behind what was posted.
+const PACED_MIN: usize = 100;
+/// How far that is. What stands now is read from the books and from all that is not booked yet: reads get slower with it.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
+/// How long a call waits for the keeper before it is turned away.
+const PACE_MAX: Duration = Duration::from_secs(1);
+/// How often it looks.
+const PACE_EVERY: Duration = Duration::from_millis(50);
+/// When a call that was turned away should come back.
+const COME_BACK_S: u64 = 2;
 
 /// What became of one chunk, as it is recorded under its key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +42,8 @@ struct Chunk {
 
 /// Posts 1 to 8,000 transfers and says what became of each: a refused one changes nothing, and the answer is 200 all the same.
 /// They are judged in their order, some hundred in one transaction: linked ones together. Sent again, those that stand answer
-/// `exists`; under the same `Idempotency-Key` the answer is the same, and what was cut off goes on where it ended.
+/// `exists`; under the same `Idempotency-Key` the answer is the same, and what was cut off goes on where it ended. While the
+/// books are more than 5 seconds behind what was posted, 100 transfers and more are answered 503 `books_behind`.
 #[utoipa::path(post, path = "/v1/ledger/transfers", tag = "ledger", request_body = TransfersBody,
     responses((status = 200, body = ResultsView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 pub(super) async fn transfers(
@@ -36,7 +51,12 @@ pub(super) async fn transfers(
     call: Call,
     Json(body): Json<TransfersBody>,
 ) -> Result<Answer<ResultsView>, Problem> {
-    let mut chunks = chunks(body.parse()?)?.into_iter();
+    let batch = body.parse()?;
+    call.caller()?.may(crate::grants::POST).map_err(LedgerError::from)?;
+    if batch.len() >= PACED_MIN {
+        keep_pace(&deps.store).await?;
+    }
+    let mut chunks = chunks(batch)?.into_iter();
     let Some(first) = chunks.next() else { return Err(LedgerError::field("transfers", "must be 1 to 8,000 transfers").into()) };
     let count = chunks.len();
     let answer = if count == 0 {
@@ -67,6 +87,18 @@ pub(super) async fn transfers(
     };
     view.version = version.to_string();
     Ok(if is_replayed { Answer::replayed(view) } else { Answer::ok(view) })
+}
+
+/// Waits a moment for the keeper where it is too far behind, before anything is posted, or turns the call away.
+async fn keep_pace(store: &Store) -> Result<(), Problem> {
+    let end = Instant::now() + PACE_MAX;
+    while keeper::behind(store).await? > BEHIND_MAX {
+        if Instant::now() >= end {
+            return Err(Problem::from(LedgerError::TooFarBehind).with_retry_after(COME_BACK_S));
+        }
+        tokio::time::sleep(PACE_EVERY).await;
+    }
+    Ok(())
 }
 
 fn post_chunk(tx: &mut Tx, batch: Vec<NewTransfer>) -> Unit<'_, Chunk, Problem> {
