@@ -43,6 +43,14 @@ pub fn minor(text: &str, exponent: u32) -> Option<i64> {
     Some(if is_negative { -amount } else { amount })
 }
 
+/// 1250, 2 -> the JSON number `12.5`, as most providers print it; a text where a number would not hold it exactly.
+pub fn number(amount_minor: i64, exponent: u32) -> Value {
+    let text = decimal(amount_minor, exponent);
+    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let number = serde_json::from_str(short).ok();
+    number.filter(|number| minor_of(number, exponent) == Some(amount_minor)).unwrap_or(Value::String(text))
+}
+
 /// An amount in major units as a JSON number or a text of one. A number is read from its shortest text, so no sum is made with it.
 pub fn minor_of(value: &Value, exponent: u32) -> Option<i64> {
     match value {

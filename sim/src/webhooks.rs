@@ -223,7 +223,8 @@ impl Courier {
         if let Some(url) = provider.target(&letter.outgoing) {
             target.url = url;
         }
-        if target.url.is_empty() {
+        let url = provider.target(&letter.outgoing).unwrap_or(target.url);
+        if url.is_empty() {
             return self.done(is_fresh);
         }
         let body = provider.body(&letter.outgoing);
@@ -231,12 +232,12 @@ impl Courier {
         let signed = provider.sign(&target.secret, &letter.outgoing, &body, now_ms, letter.is_forged);
         let mut headers = vec![("content-type", "application/json"), ("user-agent", "sim/1.0")];
         headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
-        let answer = client.send(Method::POST, &target.url, &headers, body, ATTEMPT_TIMEOUT).await;
+        let answer = client.send(Method::POST, &url, &headers, body, ATTEMPT_TIMEOUT).await;
         let delivery = Delivery {
             dialect: letter.dialect,
             id: letter.outgoing.id.clone(),
             event: letter.outgoing.event.clone(),
-            url: target.url,
+            url,
             attempt: letter.attempts,
             status: answer.as_ref().ok().map(|answer| answer.status),
             error: answer.as_ref().err().map(ToString::to_string),

@@ -66,15 +66,7 @@ pub(super) fn read_date(text: &str) -> Option<i64> {
 
 /// An amount as a number where `number` is even and as a text where it is odd. What a number cannot hold exactly is always a text.
 pub(super) fn amount(amount_minor: i64, exponent: u32, number: u64) -> Value {
-    let text = money::decimal(amount_minor, exponent);
-    if !number.is_multiple_of(2) {
-        return Value::String(text);
-    }
-    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    serde_json::from_str(short)
-        .ok()
-        .filter(|number: &Value| money::minor_of(number, exponent) == Some(amount_minor))
-        .unwrap_or(Value::String(text))
+    if number.is_multiple_of(2) { money::number(amount_minor, exponent) } else { Value::String(money::decimal(amount_minor, exponent)) }
 }
 
 #[cfg(test)]
