@@ -4,19 +4,21 @@ use kernel::{Grant, Grants};
 use people::Roles;
 
 /// Rights to look on.
-const READ: [Grant; 6] = [
+const READ: [Grant; 7] = [
     codes::grants::READ,
     cards::grants::READ,
     leads::grants::READ,
     ledger::grants::READ,
+    risk::grants::READ,
     notifications::grants::READ,
     people::grants::READ,
 ];
 /// Rights to work with codes, cards and leads.
 const WORK: [Grant; 3] = [codes::grants::WRITE, cards::grants::WRITE, leads::grants::WRITE];
-/// Rights to look after the workspace, and to enter something in its books.
-const MANAGE: [Grant; 8] = [
+/// Rights to look after the workspace, to enter something in its books, and to say what is held.
+const MANAGE: [Grant; 9] = [
     ledger::grants::POST,
+    risk::grants::MANAGE,
     crate::dead_jobs::MANAGE,
     leads::grants::ERASE,
     notifications::grants::WRITE,

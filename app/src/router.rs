@@ -48,6 +48,7 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
         .merge(pages::paper_routes(store.clone()))
         .merge(leads::routes(leads::Deps { store: store.clone() }))
         .merge(ledger::routes(ledger::Deps { store: store.clone() }))
+        .merge(risk::routes(risk::Deps { store: store.clone() }))
         .merge(notifications::routes(notifications::Deps {
             store: store.clone(),
             allowed: parts.allowed.clone(),

@@ -210,7 +210,7 @@ impl From<AppJobError> for JobError {
     }
 }
 
-/// Deletes what has had its time, in small units: recorded answers, sessions, links, invitations.
+/// Deletes what has had its time, in small units: recorded answers, sessions, links, invitations, messages, what limits counted.
 pub async fn sweep(store: &Store) -> Result<(), StoreError> {
     static CALLER: Caller = Caller::system("sweep");
     loop {
@@ -237,6 +237,16 @@ pub async fn sweep(store: &Store) -> Result<(), StoreError> {
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, "old messages and attempts were not swept");
+                break;
+            }
+        }
+    }
+    loop {
+        match store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { risk::sweep_everywhere(tx).await })).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "activities that no limit counts any more were not swept");
                 break;
             }
         }

@@ -39,7 +39,8 @@ async fn no_two_modules_name_a_schema_alike_and_every_address_says_who_may_ask()
         codes::scan::routes(codes::scan::Deps { store: store.clone() }),
         cards::routes(cards::Deps::new(store.clone(), &parts.public_url)),
         leads::routes(leads::Deps { store: store.clone() }),
-        ledger::routes(ledger::Deps { store }),
+        ledger::routes(ledger::Deps { store: store.clone() }),
+        risk::routes(risk::Deps { store }),
         notifications::routes(notifications),
     ];
     let whole = world.document();
@@ -81,6 +82,7 @@ async fn every_statement_of_every_module_is_prepared_on_this_engine() {
         ("leads", leads::STATEMENTS),
         ("cards", cards::STATEMENTS),
         ("ledger", of_ledger.as_slice()),
+        ("risk", risk::STATEMENTS),
     ];
     for (module, statements) in modules {
         assert!(!statements.is_empty(), "{module} has statements");

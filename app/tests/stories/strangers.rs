@@ -57,6 +57,7 @@ struct Ids {
     dollars: String,
     transfer: String,
     entry: String,
+    rule: String,
 }
 
 /// A job whose words nobody understands, so that it is given up.
@@ -173,9 +174,15 @@ const API: &[Address] = &[
     ("GET", "/v1/ledger/entries/{id}", Theirs, May, none),
     ("GET", "/v1/ledger/trial-balance", Own, May, none),
     ("GET", "/v1/ledger/seal", Own, May, none),
+    ("GET", "/v1/risk/rules", Own, May, none),
+    ("POST", "/v1/risk/rules", Own, MayNot, |_| rule()),
+    ("GET", "/v1/risk/rules/{id}", Theirs, May, none),
+    ("PATCH", "/v1/risk/rules/{id}", Theirs, MayNot, |_| json!({ "version": 1, "is_enabled": false })),
+    ("GET", "/v1/risk/decisions", Own, May, none),
     // What ends things comes last.
     ("POST", "/v1/ledger/accounts/{id}/close", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/reopen", Theirs, MayNot, none),
+    ("DELETE", "/v1/risk/rules/{id}", Theirs, MayNot, none),
     ("POST", "/v1/codes/{code}/retire", Theirs, MayNot, none),
     ("POST", "/v1/cards/{id}/retire", Theirs, MayNot, |ids| json!({ "successor": ids.other_card })),
     ("DELETE", "/v1/webhooks/{id}", Theirs, MayNot, none),
@@ -286,6 +293,11 @@ fn conversion(ids: &Ids) -> Value {
     json!({ "from": ids.account, "to": ids.dollars, "amount": 100, "rate": "1.08", "rounding": "half_even", "source": "order:2" })
 }
 
+fn rule() -> Value {
+    let condition = json!({ "kind": "amount", "currency": "EUR", "amount_minor": 100_000 });
+    json!({ "name": "Large", "applies_to": "payout", "outcome": "hold", "condition": condition })
+}
+
 fn posting(ids: &Ids) -> Value {
     let mut posting = line(ids);
     posting["id"] = json!(format!("trf_{:032x}", 7));
@@ -362,6 +374,7 @@ impl Neighbours {
             account: accounts.remove(0),
             transfer: entry.at("/transfers/0/id"),
             entry: entry.at("/id"),
+            rule: ada.post("/v1/risk/rules", rule()).await.expect(201).at("/id"),
         };
         let (_, mut bob) = world.founded("Bobbins", "bob@bobbins.example", "Bob Bobbin").await;
         world.card(&mut bob, "Bob Bobbin", "bob@bobbins.example").await;
@@ -371,10 +384,11 @@ impl Neighbours {
 
     fn path(&self, template: &str) -> String {
         let ids = &self.ids;
-        let id = match template.split('/').find(|part| !matches!(*part, "" | "v1" | "settings" | "ledger")).unwrap_or_default() {
+        let id = match template.split('/').find(|part| !matches!(*part, "" | "v1" | "settings" | "ledger" | "risk")).unwrap_or_default() {
             "accounts" => &ids.account,
             "transfers" => &ids.transfer,
             "entries" => &ids.entry,
+            "rules" => &ids.rule,
             "leads" => &ids.lead,
             "webhooks" => &ids.hook,
             "members" | "people" => &ids.member,
