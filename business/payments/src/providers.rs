@@ -1,10 +1,12 @@
 //! The adapters, one file for each provider.
 
+mod answers;
 mod monnify;
 mod paypal;
 mod ramp;
 mod ramp_network;
 mod stripe;
+mod table;
 mod zenith;
 
 use crate::provider::{Dialect, Provider};

@@ -74,7 +74,11 @@ impl Line<'_> {
 
     /// Looks at something; None where Stripe says that it is not there.
     async fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
-        match self.call(Request::get(format!("{}{path}", self.account.base_url)).for_report()).await? {
+        self.look(Request::get(format!("{}{path}", self.account.base_url))).await
+    }
+
+    async fn look(&self, request: Request) -> Result<Option<Value>, Failure> {
+        match self.call(request).await? {
             (200..=299, body) => Ok(body),
             (404, Some(body)) if body.get("error").is_some() => Ok(None),
             (status, body) => Err(errors::failure(status, body.as_ref())),
@@ -275,7 +279,8 @@ impl Line<'_> {
         let mut all = Vec::new();
         let mut after = String::new();
         for _ in 0..PAGES_MAX {
-            let mut page = self.get(&format!("{base}{after}")).await?.ok_or_else(|| Failure::unknown("no list"))?;
+            let request = Request::get(format!("{}{base}{after}", self.account.base_url)).for_report();
+            let mut page = self.look(request).await?.ok_or_else(|| Failure::unknown("no list"))?;
             let lines = page.get_mut("data").and_then(Value::as_array_mut).ok_or_else(|| Failure::unknown("a list without lines"))?;
             let last = lines.last().and_then(|line| owned(line, "/id"));
             all.append(lines);
