@@ -278,6 +278,12 @@ impl Books {
         id
     }
 
+    /// A fresh id in the form of a random UUID.
+    pub fn new_uuid(&self) -> String {
+        let hex: String = self.new_id("", 32).bytes().map(|byte| char::from(b"0123456789abcdef"[usize::from(byte % 16)])).collect();
+        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+    }
+
     /// Writes a document, new or changed.
     pub fn put(&mut self, kind: &str, id: &str, document: Value) {
         if self.journal.is_some() {
