@@ -120,7 +120,7 @@ impl Installation {
         let public_url: Arc<str> = public_url.trim_end_matches('/').into();
         let channels = channels(config, &store, &public_url)?;
         let allowed = allowed(config)?;
-        let needs = worker::Needs { channels, public_url: public_url.clone() };
+        let needs = worker::Needs { channels, payments: payments::Client::new(&[], store.clock()), public_url: public_url.clone() };
         let builder = worker::outbox(store.clone(), &needs);
         let outbox = match work {
             Work::ServeOnly => builder.follow_only().start().await?,

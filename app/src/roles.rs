@@ -4,21 +4,28 @@ use kernel::{Grant, Grants};
 use people::Roles;
 
 /// Rights to look on.
-const READ: [Grant; 7] = [
+const READ: [Grant; 8] = [
     codes::grants::READ,
     cards::grants::READ,
     leads::grants::READ,
     ledger::grants::READ,
     risk::grants::READ,
+    payments::grants::READ,
     notifications::grants::READ,
     people::grants::READ,
 ];
 /// Rights to work with codes, cards and leads.
-const WORK: [Grant; 3] = [codes::grants::WRITE, cards::grants::WRITE, leads::grants::WRITE];
+const WORK: [Grant; 4] = [payments::grants::WRITE, codes::grants::WRITE, cards::grants::WRITE, leads::grants::WRITE];
 /// Rights to look after the workspace, to enter something in its books, and to say what is held.
-const MANAGE: [Grant; 9] = [
+const MANAGE: [Grant; 15] = [
     ledger::grants::POST,
     risk::grants::MANAGE,
+    payments::grants::CAPTURE,
+    payments::grants::REFUND,
+    payments::grants::PAY_OUT,
+    payments::grants::APPROVE,
+    payments::grants::SETTLE,
+    payments::grants::MANAGE,
     crate::dead_jobs::MANAGE,
     leads::grants::ERASE,
     notifications::grants::WRITE,

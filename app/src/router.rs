@@ -28,6 +28,7 @@ pub fn live_facts() -> Vec<LiveFact> {
         LiveFact { name: leads::events::LeadCaptured::NAME, grant: leads::grants::READ },
         LiveFact { name: leads::events::LeadChanged::NAME, grant: leads::grants::READ },
         LiveFact { name: leads::events::LeadErased::NAME, grant: leads::grants::READ },
+        LiveFact { name: payments::events::PaymentChanged::NAME, grant: payments::grants::READ },
         LiveFact { name: codes::scan::Scanned::NAME, grant: codes::grants::READ },
         LiveFact { name: codes::events::CodeChanged::NAME, grant: codes::grants::READ },
         LiveFact { name: cards::events::CardChanged::NAME, grant: cards::grants::READ },
@@ -49,6 +50,7 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
         .merge(leads::routes(leads::Deps { store: store.clone() }))
         .merge(ledger::routes(ledger::Deps { store: store.clone() }))
         .merge(risk::routes(risk::Deps { store: store.clone() }))
+        .merge(payments::routes(payments::Deps { store: store.clone(), public_url: parts.public_url.clone() }))
         .merge(notifications::routes(notifications::Deps {
             store: store.clone(),
             allowed: parts.allowed.clone(),

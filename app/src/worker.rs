@@ -12,6 +12,7 @@ use leads::{LeadId, SubmissionId, TellChanged, TellDeps, TellOwner};
 use ledger::ExpirePending;
 use notifications::{Attachment, Channels, DeliverWebhook, ForgetKeptMails, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
+use payments::{Conduct, Engine, ExpireIntent, WorkWebhook};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Store, StoreError};
@@ -89,6 +90,8 @@ impl Job for MemberLeft {
 pub struct Needs {
     /// Ways out for mail and webhooks.
     pub channels: Channels,
+    /// Conversations with payment providers.
+    pub payments: payments::Client,
     /// Where this installation is reached, without a slash at the end.
     pub public_url: Arc<str>,
 }
@@ -99,6 +102,8 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let kept = needs.channels.clone();
     let tell = TellDeps { lead_page_url: format!("{}/leads/", needs.public_url).into() };
     let (back, scans) = (needs.public_url.clone(), needs.public_url.clone());
+    let engine = Engine { client: needs.payments.clone(), public_url: needs.public_url.clone() };
+    let (conducting, working) = (engine.clone(), engine);
     Outbox::builder(store)
         .lane(SendUrgentEmail::LANE, 4)
         .lane(SendEmail::LANE, 32)
@@ -106,6 +111,9 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .lane(TellOwner::LANE, 16)
         .lane(MemberLeft::LANE, 2)
         .lane(ExpirePending::LANE, 4)
+        .lane(Conduct::LANE, 128)
+        .lane(WorkWebhook::LANE, 32)
+        .lane(ExpireIntent::LANE, 4)
         .job::<SendEmail, _>(move |job, context| Box::pin(notifications::send_email(email.clone(), job, context)))
         .job::<SendUrgentEmail, _>(move |job, context| Box::pin(notifications::send_urgent_email(urgent.clone(), job, context)))
         .job::<ForgetKeptMails, _>(move |job, _| Box::pin(notifications::forget_kept_mails(kept.clone(), job)))
@@ -117,6 +125,9 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .job::<MemberLeft, _>(|job, context| Box::pin(member_left(job, context)))
         .job::<FillBatch, _>(|job, context| Box::pin(async move { job.run(&context).await }))
         .job::<ExpirePending, _>(|job, context| Box::pin(async move { job.run(&context).await }))
+        .job::<Conduct, _>(move |job, context| Box::pin(payments::jobs::conduct(conducting.clone(), job, context)))
+        .job::<WorkWebhook, _>(move |job, context| Box::pin(payments::jobs::work_webhook(working.clone(), job, context)))
+        .job::<ExpireIntent, _>(|job, context| Box::pin(payments::jobs::expire_intent(job, context)))
         .reactions(reactions)
 }
 

@@ -47,18 +47,9 @@ pub enum PaymentError {
     /// The name is taken.
     #[error("another provider has this name")]
     NameTaken,
-    /// Monitoring holds it back, for a person to look at.
-    #[error("held for review: {reason}")]
-    Held {
-        /// The rule's words.
-        reason: String,
-    },
-    /// Monitoring does not allow it.
-    #[error("not allowed: {reason}")]
-    Blocked {
-        /// The rule's words.
-        reason: String,
-    },
+    /// Monitoring could not decide, so that nothing goes on.
+    #[error("monitoring could not decide")]
+    Risk(#[from] risk::RiskError),
 }
 
 impl PaymentError {
@@ -74,10 +65,11 @@ impl Fault for PaymentError {
             Self::Store(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
             Self::Notification(error) => error.kind(),
-            Self::NotAllowed(_) | Self::Blocked { .. } => Kind::Forbidden,
+            Self::Risk(error) => error.kind(),
+            Self::NotAllowed(_) => Kind::Forbidden,
             Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) => Kind::Invalid,
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => Kind::NotFound,
-            Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider { .. } | Self::Held { .. } => Kind::Conflict,
+            Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider { .. } => Kind::Conflict,
         }
     }
 
@@ -86,6 +78,7 @@ impl Fault for PaymentError {
             Self::Store(error) => error.code(),
             Self::Ledger(error) => error.code(),
             Self::Notification(error) => error.code(),
+            Self::Risk(error) => error.code(),
             Self::NotAllowed(_) => "not_allowed",
             Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) => "invalid",
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => "not_found",
@@ -105,8 +98,6 @@ impl Fault for PaymentError {
             Self::NoProvider { .. } => "no_provider",
             Self::Stale => "version_conflict",
             Self::NameTaken => "name_taken",
-            Self::Held { .. } => "held_for_review",
-            Self::Blocked { .. } => "blocked",
         }
     }
 

@@ -46,17 +46,8 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Open,
-        Self::Close,
-        Self::Complete,
-        Self::Capture,
-        Self::Void,
-        Self::Refund,
-        Self::Payout,
-        Self::Ask,
-        Self::Report,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Open, Self::Close, Self::Complete, Self::Capture, Self::Void, Self::Refund, Self::Payout, Self::Ask, Self::Report];
 
     /// Its word in metrics and in JSON.
     pub const fn as_str(self) -> &'static str {

@@ -19,7 +19,8 @@ use crate::error::PaymentError;
 use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
 use views::{
-    CaptureBody, EventView, LinkBody, LinkEditBody, LinkView, NewPaymentBody, PaymentQuery, PaymentView, RefundBody, WaitQuery, WebhookView,
+    CaptureBody, EventView, LinkBody, LinkEditBody, LinkView, NewPaymentBody, PaymentQuery, PaymentView, RefundBody, ReviewBody, WaitQuery,
+    WebhookView,
 };
 
 /// What the routes need.
@@ -43,6 +44,7 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(get))
         .routes(routes!(events))
         .routes(routes!(start))
+        .routes(routes!(review))
         .routes(routes!(capture))
         .routes(routes!(refund))
         .routes(routes!(cancel))
@@ -125,6 +127,22 @@ async fn start(State(deps): State<Deps>, call: Call, Path(id): Path<IntentId>) -
             let workspace = tx.caller().may(grants::WRITE).map_err(PaymentError::from)?;
             Ok(PaymentView::from(&commands::start(tx, workspace, id).await?))
         })
+    })
+    .await
+}
+
+/// Lets an attempt that monitoring held back go on, or ends it.
+#[utoipa::path(post, path = "/v1/payments/{id}/attempts/{attempt}/review", tag = "payments",
+    params(("id" = String, Path), ("attempt" = String, Path)), request_body = ReviewBody,
+    responses((status = 200, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn review(
+    State(deps): State<Deps>,
+    call: Call,
+    Path((id, attempt)): Path<(IntentId, crate::AttemptId)>,
+    Json(body): Json<ReviewBody>,
+) -> Result<Answer<PaymentView>, Problem> {
+    effect(&deps.store, &call, (id, attempt, body), |tx, (id, attempt, body)| {
+        Box::pin(async move { Ok(PaymentView::from(&commands::review(tx, id, attempt, body.is_released).await?)) })
     })
     .await
 }

@@ -161,6 +161,11 @@ impl StepState {
 pub enum AttemptState {
     /// Decided; nothing was sent.
     Created,
+    /// Monitoring holds it back until a person decides; nothing was sent.
+    Held {
+        /// The rule's words.
+        reason: String,
+    },
     /// The provider is being asked for a page; stored before the first byte leaves.
     Sending,
     /// Sent, and how that ended is not known. Never retried at another provider, never reported as failed.
@@ -201,6 +206,7 @@ impl AttemptState {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Held { .. } => "held",
             Self::Sending => "sending",
             Self::Unknown => "unknown",
             Self::RequiresAction { .. } => "requires_action",
@@ -279,6 +285,7 @@ impl Attempt {
         matches!(
             self.state,
             AttemptState::Created
+                | AttemptState::Held { .. }
                 | AttemptState::Sending
                 | AttemptState::Unknown
                 | AttemptState::RequiresAction { .. }

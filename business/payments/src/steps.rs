@@ -200,6 +200,7 @@ pub fn follow(intent: &Intent, event: &Event) -> Vec<Step> {
             let open = older.filter(|known| matches!(known.state, AttemptState::RequiresAction { .. }));
             open.map(|known| Step::Close(known.id)).chain([Step::Attempt(*attempt)]).collect()
         }
+        Event::AttemptReleased { attempt } => vec![Step::Attempt(*attempt)],
         Event::Canceled | Event::Expired => {
             let open = intent.attempts.iter().filter(|known| matches!(known.state, AttemptState::RequiresAction { .. }));
             open.map(|known| Step::Close(known.id)).collect()

@@ -1,6 +1,7 @@
 //! Asking for a payment, trying it at a provider, calling it off.
 
 use kernel::{FieldFault, Money, Timestamp, WorkspaceId};
+use risk::{Activity, ActivityKind, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Reads, Tx, params};
@@ -146,9 +147,46 @@ pub(crate) async fn begin(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, 
             continue;
         };
         let id: AttemptId = tx.new_id();
-        return Ok(intent.start_attempt(id, provider.id, provider.dialect, tx.now())?);
+        let mut events = intent.start_attempt(id, provider.id, provider.dialect, tx.now())?;
+        events.extend(watched(tx, workspace, intent, id, &provider.name).await?);
+        return Ok(events);
     }
     Err(PaymentError::NoProvider { why: "none is set up and enabled for its currency and method".to_owned() })
+}
+
+/// What monitoring says before a byte leaves: nothing where it allows the attempt.
+async fn watched(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    intent: &Intent,
+    id: AttemptId,
+    provider: &str,
+) -> Result<Option<Event>, PaymentError> {
+    let activity = Activity {
+        kind: ActivityKind::PaymentAttempt,
+        id: id.to_string(),
+        amount: intent.amount,
+        party: intent.customer.clone(),
+        country: intent.country.clone(),
+        method: intent.method.clone(),
+        provider: Some(provider.to_owned()),
+        party_changed_at: None,
+    };
+    Ok(match risk::decide(tx, workspace, &activity).await? {
+        Verdict::Allow => None,
+        Verdict::Hold { reason, .. } => Some(Event::AttemptHeld { attempt: id, reason }),
+        Verdict::Block { .. } => Some(Event::AttemptDeclined { attempt: id, class: ErrorClass::Fraud, code: "blocked_by_rule".to_owned() }),
+    })
+}
+
+/// Lets an attempt that monitoring held back go on, or ends it.
+pub async fn review(tx: &mut Tx, id: IntentId, attempt: AttemptId, is_released: bool) -> Result<Intent, PaymentError> {
+    let workspace = tx.caller().may(grants::APPROVE)?;
+    let intent = locked(tx, workspace, id).await?;
+    let events = intent.review(attempt, is_released)?;
+    outbox::audit(tx, workspace, "payments.attempt_reviewed", &attempt.to_string(), &serde_json::json!({ "is_released": is_released }))
+        .await?;
+    record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
 
 /// What follows a refusal: the next provider is tried where this one surely did not take it and another may.

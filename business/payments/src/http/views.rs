@@ -144,6 +144,14 @@ pub struct CaptureBody {
     pub(super) is_last: Option<bool>,
 }
 
+/// What a person decided about an attempt that was held back.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewBody {
+    /// It goes on; otherwise it ends.
+    pub(super) is_released: bool,
+}
+
 /// How much is to be given back.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -214,7 +222,7 @@ pub struct AttemptView {
     pub id: String,
     /// At this provider.
     pub provider: String,
-    /// created, sending, unknown, requires_action, pending, authorized, charged, declined, expired, voided or quarantined.
+    /// created, held, sending, unknown, requires_action, pending, authorized, charged, declined, expired, voided or quarantined.
     pub state: String,
     /// The provider's name for it.
     pub provider_ref: Option<String>,

@@ -125,6 +125,17 @@ impl Intent {
         Ok(vec![Event::AttemptStarted { attempt: id, provider, dialect }])
     }
 
+    /// A person decides about an attempt that monitoring held back.
+    pub fn review(&self, id: AttemptId, is_released: bool) -> Result<Vec<Event>, Refusal> {
+        match self.known(id)?.state {
+            AttemptState::Held { .. } if is_released => Ok(vec![Event::AttemptReleased { attempt: id }]),
+            AttemptState::Held { .. } => {
+                Ok(vec![Event::AttemptDeclined { attempt: id, class: ErrorClass::Fraud, code: "refused_after_review".to_owned() }])
+            }
+            _ => Err(self.refuse("be reviewed")),
+        }
+    }
+
     /// The first byte is about to leave. None where it left before: how that ended is to be found out, not to be done again.
     pub fn begin_sending(&self, id: AttemptId) -> Result<Option<Event>, Refusal> {
         let attempt = self.known(id)?;

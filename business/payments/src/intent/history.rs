@@ -21,6 +21,18 @@ pub enum Event {
         /// That speaks so.
         dialect: Dialect,
     },
+    /// Monitoring holds it back until a person decides.
+    AttemptHeld {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The rule's words.
+        reason: String,
+    },
+    /// A person let it go on.
+    AttemptReleased {
+        /// The attempt.
+        attempt: AttemptId,
+    },
     /// The provider is about to be asked.
     AttemptSending {
         /// The attempt.
@@ -157,6 +169,8 @@ impl Event {
         match self {
             Self::Created(_) => "created",
             Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptHeld { .. } => "attempt_held",
+            Self::AttemptReleased { .. } => "attempt_released",
             Self::AttemptSending { .. } => "attempt_sending",
             Self::PageOpened { .. } => "page_opened",
             Self::AttemptPending { .. } => "attempt_pending",
@@ -229,6 +243,10 @@ impl Intent {
                 started_at: at,
                 changed_at: at,
             }),
+            Event::AttemptHeld { attempt, reason } => {
+                self.change(*attempt, at, |a| a.state = AttemptState::Held { reason: reason.clone() });
+            }
+            Event::AttemptReleased { attempt } => self.change(*attempt, at, |a| a.state = AttemptState::Created),
             Event::AttemptSending { attempt } => self.change(*attempt, at, |a| a.state = AttemptState::Sending),
             Event::PageOpened { attempt, provider_ref, url, expires_at } => self.change(*attempt, at, |a| {
                 a.state = AttemptState::RequiresAction { url: url.clone(), expires_at: *expires_at };
