@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use kernel::{Caller, WorkspaceId};
 use sha2::{Digest, Sha256};
 
+use crate::card_numbers::CardNumberRules;
 use crate::limits::{Allowance, Class, Limits};
 use crate::shutdown::ShutdownSignal;
 use crate::{Peer, Problem};
@@ -51,6 +52,8 @@ pub(crate) struct Entry {
     pub(crate) doorkeeper: Arc<dyn Doorkeeper>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) shutdown: ShutdownSignal,
+    /// Where card numbers are redacted and where numbers are declared.
+    pub(crate) card_numbers: CardNumberRules,
     /// How long the body may take.
     pub(crate) body_time: Duration,
     /// SHA-256 of the body, put here by the extractor that read it.

@@ -1,7 +1,7 @@
 //! The door: one layer around the router that does for every request what every request needs, in one pass.
 //!
-//! On the way in: who is connected, a request id, the length of the address, cross-site requests, the allowance of the
-//! address. Around the handler: the deadline and panics. On the way out: problems written and logged, security headers,
+//! On the way in: who is connected, a request id, the length of the address, card numbers in the address and the headers,
+//! cross-site requests, the allowance of the address. Around the handler: the deadline and panics. On the way out: problems written and logged, security headers,
 //! metrics, one line of log without personal data.
 
 use std::convert::Infallible;
@@ -23,6 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use kernel::Entropy;
 
 use crate::call::{Doorkeeper, Entry, bearer, cookie, csrf, is_same_origin, is_unsafe, session_cookie_name};
+use crate::card_numbers::{self, CardNumberRules};
 use crate::extract::{method_not_allowed, not_found, text_header};
 use crate::limits::{Class, LimitSettings, Limits};
 use crate::meter::Meter;
@@ -48,6 +49,8 @@ pub struct DoorSettings {
     pub limits: LimitSettings,
     /// Whether browsers are told to use https for a year once they came over https.
     pub has_hsts: bool,
+    /// Where card numbers are redacted instead of refused, and where numbers are declared.
+    pub card_numbers: CardNumberRules,
     /// Writes problems as pages for browsers.
     pub problem_page: Option<ProblemPage>,
 }
@@ -60,6 +63,7 @@ impl Default for DoorSettings {
             proxies: Proxies::default(),
             limits: LimitSettings::default(),
             has_hsts: true,
+            card_numbers: CardNumberRules::default(),
             problem_page: None,
         }
     }
@@ -168,7 +172,11 @@ impl Inside {
         let origin = self.settings.proxies.resolve(peer, headers);
         let given = headers.get(&REQUEST_ID).filter(|_| origin.is_forwarded).and_then(|value| value.to_str().ok());
         let request_id = match given {
-            Some(id) if (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) => {
+            Some(id)
+                if (1..=100).contains(&id.len())
+                    && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                    && card_numbers::find(id).is_none() =>
+            {
                 id.to_owned()
             }
             _ => format!("{}-{:08x}", self.id_start, self.id_next.fetch_add(1, Ordering::Relaxed)),
@@ -184,6 +192,7 @@ impl Inside {
             doorkeeper: Arc::clone(&self.doorkeeper),
             limits: Arc::clone(&self.limits),
             shutdown: self.shutdown.clone(),
+            card_numbers: self.settings.card_numbers.clone(),
             body_time: self.settings.body_time,
             body: OnceLock::new(),
             allowance: OnceLock::new(),
@@ -200,6 +209,7 @@ impl Inside {
             return Err(Problem::new(StatusCode::URI_TOO_LONG, "address_too_long")
                 .with_detail(format!("the address may have at most {ADDRESS_MAX} bytes")));
         }
+        card_numbers::refuse_head(&self.settings.card_numbers, entry.route(), request.uri(), headers)?;
         // A key in a header cannot be sent by another site's page; a cookie can.
         if is_unsafe(request.method())
             && cookie(headers, session_cookie_name(entry.is_https)).is_some()

@@ -6,6 +6,7 @@
 //! - A request with a session cookie that may change something comes from one of our own pages, or is refused.
 //! - An effect and the answer recorded under its `Idempotency-Key` commit together, or neither does ([`effect`]); an answer
 //!   with a secret is never recorded; nobody sees the recorded answer of another caller, address or body.
+//! - No request with a card number is let in ([`card_numbers`]), but where a route redacts it.
 //! - Behind the extractors there is no NUL, no text that is not UTF-8, no JSON key twice, no body beyond its route's limit.
 //! - Forwarding headers count only from configured proxies. Neither addresses nor query strings are logged or kept.
 //! - Everything waits for a bounded time and holds a bounded memory: headers, bodies, handlers, connections, buckets.
@@ -14,6 +15,7 @@
 
 mod answer;
 mod call;
+pub mod card_numbers;
 mod door;
 mod effect;
 mod extract;

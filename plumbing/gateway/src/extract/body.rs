@@ -1,4 +1,4 @@
-//! Bodies: read once, never longer than the route allows, their SHA-256 noted for the idempotency record.
+//! Bodies: read once, never longer than the route allows, without card numbers, their SHA-256 noted for the idempotency record.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Problem;
 use crate::call::{Entry, media_type};
+use crate::card_numbers::refuse_body;
 
 /// How long a body may be where a route says nothing else: 64 KiB.
 pub const BODY_MAX: usize = 64 * 1024;
@@ -47,8 +48,9 @@ pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
     let limit = request.extensions().get::<BodyLimit>().map_or(BODY_MAX, |limit| limit.0);
     let entry = request.extensions().get::<Arc<Entry>>().cloned();
     // A form may carry its idempotency key in a hidden field.
+    let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
     let may_be_recorded = request.headers().contains_key("idempotency-key")
-        || request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| media_type(kind) == "application/x-www-form-urlencoded");
+        || content_type.as_ref().is_some_and(|kind| media_type(kind) == "application/x-www-form-urlencoded");
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|said| said > limit as u64) {
         return Err(too_large(limit));
@@ -68,6 +70,8 @@ pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "body_incomplete").with_detail("the body ended before it was complete"));
         }
     };
+    let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    refuse_body(entry.as_deref(), content_type, &bytes)?;
     if may_be_recorded && let Some(entry) = entry {
         let _ = entry.body.set(Sha256::digest(&bytes).into());
     }
