@@ -11,7 +11,7 @@ use kernel::{Currency, Id as _, Money};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use check::{check, parse};
+pub use check::{check, parse, stored};
 pub use plan::{Nobody, Unfit, plan};
 pub use retry::{NextStep, PROVIDERS_TRIED_MAX, next_step};
 

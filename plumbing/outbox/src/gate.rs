@@ -26,6 +26,8 @@ pub struct GateLimits {
     pub crowded_at: usize,
     /// Calls to one destination at once while the gate is crowded.
     pub per_crowded: usize,
+    /// Failures in a row that make a suspect, at least 1: more where single failures are no news.
+    pub suspect_failures: u32,
     /// Failures in a row that open the breaker.
     pub failures_max: u32,
     /// How long it stays open the first time; doubles up to `open_max`.
@@ -48,6 +50,7 @@ impl Default for GateLimits {
             suspects_max: 16,
             crowded_at: usize::MAX,
             per_crowded: usize::MAX,
+            suspect_failures: 1,
             failures_max: 5,
             open_first: Duration::from_secs(5),
             open_max: Duration::from_secs(300),
@@ -90,8 +93,8 @@ impl Destination {
         self.in_flight > 0 && now.since(self.progress_at) > slow
     }
 
-    fn is_suspect(&self, now: Timestamp, slow: Duration) -> bool {
-        self.failures > 0 || self.is_slow || self.is_silent(now, slow)
+    fn is_suspect(&self, now: Timestamp, limits: &GateLimits) -> bool {
+        self.failures >= limits.suspect_failures || self.is_slow || self.is_silent(now, limits.slow)
     }
 }
 
@@ -105,7 +108,7 @@ struct Inside {
 impl Inside {
     /// Makes room for one more name: healthy ones without a call are forgotten first, then all without a call.
     fn forget(&mut self, now: Timestamp, limits: &GateLimits) {
-        self.destinations.retain(|_, d| d.in_flight > 0 || d.is_suspect(now, limits.slow));
+        self.destinations.retain(|_, d| d.in_flight > 0 || d.is_suspect(now, limits));
         if self.destinations.len() >= limits.remembered_max {
             self.destinations.retain(|_, d| d.in_flight > 0);
         }
@@ -164,7 +167,7 @@ impl Gate {
         if let Some(until) = entry.open_until.filter(|until| now < *until) {
             return Err(entry.turn(now, until.since(now), spacing));
         }
-        let is_suspect = entry.is_suspect(now, self.limits.slow);
+        let is_suspect = entry.is_suspect(now, &self.limits);
         // An open breaker whose time is over lets one probe through.
         let cap = match (entry.open_until, is_suspect) {
             (Some(_), _) => 1,
@@ -396,5 +399,16 @@ mod tests {
             assert!(gate.lock().destinations.len() <= 10);
         }
         assert!(gate.lock().destinations.contains_key("held"));
+    }
+
+    #[test]
+    fn where_single_failures_are_no_news_one_of_them_makes_no_suspect() {
+        let clock = Clock::stopped(Timestamp::from_seconds(1_000));
+        let gate = Gate::new("x", GateLimits { suspect_failures: 2, failures_max: 9, ..GateLimits::default() }, clock);
+        gate.enter("a").ok().unwrap().done(Went::Ill, Duration::ZERO);
+        let both = [gate.enter("a").ok().unwrap(), gate.enter("a").ok().unwrap()];
+        both.map(|slot| slot.done(Went::Ill, Duration::ZERO));
+        let _held = gate.enter("a").ok().unwrap();
+        assert!(gate.enter("a").is_err(), "three in a row are news");
     }
 }

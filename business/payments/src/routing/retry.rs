@@ -22,7 +22,7 @@ pub enum NextStep {
 ///
 /// There is a class only where the provider surely did nothing. An outcome that is not known has none, and nobody else is ever
 /// tried because of it.
-pub const fn next_step(class: ErrorClass, tried: usize) -> NextStep {
+pub fn next_step(class: ErrorClass, tried: usize) -> NextStep {
     let next_below = |max: usize| if tried < max { NextStep::TryNext } else { NextStep::AskPayer };
     match class {
         ErrorClass::NotSupported | ErrorClass::SetUp | ErrorClass::RateLimited | ErrorClass::ProviderDown => {
