@@ -7,7 +7,7 @@ use kernel::{FieldFault, Money, Timestamp};
 /// The largest amount of an activity and of a limit, in minor units: 2^53 - 1, as in the ledger.
 pub const AMOUNT_MINOR_MAX: i64 = 9_007_199_254_740_991;
 /// The longest id or fingerprint, in bytes.
-pub(crate) const ID_BYTES_MAX: usize = 200;
+pub(crate) const ID_BYTES_MAX: usize = 500;
 const WORD_BYTES_MAX: usize = 100;
 
 /// A word that is none of those known.
@@ -78,11 +78,11 @@ impl fmt::Display for Country {
 pub struct Activity {
     /// Which sort of movement it is.
     pub kind: ActivityKind,
-    /// The subject's id, opaque, for example `pat_…`; at most 200 bytes. A repetition is decided once and answers the same.
+    /// The subject's id, opaque, for example `pat_…`; at most 500 bytes. A repetition is decided once and answers the same.
     pub id: String,
     /// How much; from 0 to 2^53 - 1 minor units.
     pub amount: Money,
-    /// Who pays or is paid, as an opaque fingerprint of at most 200 bytes; never a name or the number of an account.
+    /// Who pays or is paid, as an opaque fingerprint of at most 500 bytes; never a name or the number of an account.
     pub party: Option<String>,
     /// Where the party is, two letters of ISO 3166-1.
     pub country: Option<String>,
@@ -178,6 +178,9 @@ mod tests {
         let faults = wrong.check().unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["id", "party", "method", "provider", "amount", "country"]);
+        let with = |party: String| Activity { party: Some(party), ..activity() };
+        assert!(with("ü".repeat(250)).check().is_ok(), "500 bytes");
+        assert_eq!(with("ü".repeat(250) + "x").check().unwrap_err()[0].field, "party");
         let negative = Activity { amount: Money::new(-1, Currency::parse("EUR").unwrap()), ..activity() };
         assert_eq!(negative.check().unwrap_err()[0].field, "amount");
     }

@@ -191,7 +191,7 @@ impl WrittenCondition {
                 let all = read.wanted("parties", &self.parties, |all| counted(all, PARTIES_MAX, "must hold 1 to 200 parties"))?;
                 let good = |text: &String| {
                     let is_good = is_opaque(text, ID_BYTES_MAX);
-                    if is_good { Ok(text.clone()) } else { Err(WordError("must have 1 to 200 bytes and no control characters")) }
+                    if is_good { Ok(text.clone()) } else { Err(WordError("must have 1 to 500 bytes and no control characters")) }
                 };
                 each(read, "parties", all, good).map(|parties| Condition::Party { parties })
             }

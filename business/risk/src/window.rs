@@ -3,7 +3,8 @@
 //! A window of length `w` asked at `now` holds what happened after `now - w`: what is exactly `w` old has left it. Its start
 //! stands somewhere within a minute, an hour and a day. The rest of that minute is counted row by row, the rest of that
 //! hour by whole minutes, the rest of that day by whole hours, and what follows by whole days, so that there is no error to
-//! bound: 30 days are at most 31 days, 23 hours, 59 minutes and the rows of less than a minute.
+//! bound: 30 days are at most 31 days, 23 hours, 59 minutes and the rows of a minute. What one party did is counted by its
+//! rows alone, because most parties do little: 10,000 of them within the window take about two milliseconds.
 
 use std::time::Duration;
 

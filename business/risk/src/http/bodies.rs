@@ -131,7 +131,7 @@ impl DecisionQuery {
         let mut faults = Vec::new();
         let verdict = self.verdict.as_deref().and_then(|text| word("verdict", text, &mut faults));
         if self.activity.as_ref().is_some_and(|id| !is_opaque(id, ID_BYTES_MAX)) {
-            faults.push(FieldFault::new("activity", "must have 1 to 200 bytes and no control characters"));
+            faults.push(FieldFault::new("activity", "must have 1 to 500 bytes and no control characters"));
         }
         done(Some(DecisionFilter { activity: self.activity.clone(), verdict }), faults)
     }
