@@ -1,0 +1,6 @@
+//! Payments from outside: what every provider's adapter promises, and what the engine does on a real database.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+#[path = "all/contract/mod.rs"]
+mod contract;
