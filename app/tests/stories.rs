@@ -3,6 +3,8 @@
 //! The same stories run on PostgreSQL where `TESSERA_TEST_DATABASE` names a server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[path = "stories/card_numbers.rs"]
+mod card_numbers;
 #[path = "stories/client.rs"]
 mod client;
 #[path = "stories/codes.rs"]
