@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use kernel::{Clock, Currency, Timestamp};
 use outbox::{Gate, GateLimits, Slot, Went};
+use serde_json::Value;
 
+use crate::account::ProviderRecord;
 use crate::provider::{Dialect, ErrorClass, Failure, Order, ProviderId, Question};
 use crate::routing::Candidate;
 
@@ -315,11 +317,20 @@ impl Health {
         rates
     }
 
-    /// The provider as routing weighs it; `currencies` are those that it takes, none for any.
-    pub fn candidate(&self, id: ProviderId, dialect: Dialect, currencies: Option<Vec<Currency>>) -> Candidate {
-        let (successes, tries) = self.attempts(id);
-        Candidate { id, dialect, abilities: dialect.provider().abilities(), currencies, is_healthy: self.is_healthy(id), successes, tries }
+    /// A provider as routing weighs it.
+    pub fn candidate(&self, provider: &ProviderRecord) -> Candidate {
+        let (successes, tries) = self.attempts(provider.id);
+        let currencies = currencies(provider.dialect, &provider.settings);
+        let (id, dialect, is_healthy) = (provider.id, provider.dialect, self.is_healthy(provider.id));
+        Candidate { id, dialect, abilities: dialect.provider().abilities(), currencies, is_healthy, successes, tries }
     }
+}
+
+/// The currencies that a provider takes: what its setting `currencies` lists, none for any. Monnify takes naira only.
+fn currencies(dialect: Dialect, settings: &Value) -> Option<Vec<Currency>> {
+    let listed = settings.get("currencies").and_then(Value::as_array);
+    let listed = listed.map(|list| list.iter().filter_map(|one| Currency::parse(one.as_str()?).ok()).collect());
+    listed.or_else(|| (dialect == Dialect::Monnify).then(|| Currency::parse("NGN").into_iter().collect()))
 }
 
 impl Permit {
@@ -360,6 +371,7 @@ impl Drop for Permit {
 mod tests {
     use super::*;
     use kernel::{Id as _, RawId};
+    use serde_json::json;
 
     fn provider(number: u128) -> ProviderId {
         ProviderId::from_raw(RawId::from_bits(number))
@@ -497,5 +509,15 @@ mod tests {
             health.paid(provider(number));
         }
         assert!(health.windows().len() <= REMEMBERED_MAX, "all at the same moment");
+    }
+
+    #[test]
+    fn a_provider_takes_the_currencies_of_its_settings() {
+        let taken = |dialect, settings| currencies(dialect, &settings).map(|list| list.iter().map(Currency::to_string).collect::<Vec<_>>());
+        assert_eq!(taken(Dialect::Stripe, json!({})), None);
+        assert_eq!(taken(Dialect::Stripe, json!({"currencies": ["EUR", "USD"]})).unwrap(), ["EUR", "USD"]);
+        assert_eq!(taken(Dialect::Stripe, json!({"currencies": []})).unwrap(), Vec::<String>::new());
+        assert_eq!(taken(Dialect::Monnify, json!({})).unwrap(), ["NGN"]);
+        assert_eq!(taken(Dialect::Monnify, json!({"currencies": ["NGN", "USD"]})).unwrap(), ["NGN", "USD"]);
     }
 }

@@ -67,7 +67,7 @@ pub struct When {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["NG"]), max_items = 200)]
     pub countries: Vec<String>,
-    /// The payer wants to pay by one of these methods: small letters, digits and underscores. A payment without one does not fit.
+    /// The payer wants to pay by one of these methods: small letters and underscores. A payment without one does not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["bank_transfer"]), max_items = 200)]
     pub methods: Vec<String>,

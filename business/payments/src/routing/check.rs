@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::{RULES_MAX, Rule, Then, When};
 use crate::intent::AMOUNT_MAX_MINOR;
 use crate::provider::ProviderId;
+use crate::text;
 
 const NAME_CHARS_MAX: usize = 120;
 const PRIORITY_MAX: i64 = 1_000;
 const LIST_MAX: usize = 200;
-const METHOD_BYTES_MAX: usize = 40;
 const PROVIDERS_MAX: usize = 50;
 const WEIGHT_MAX: u32 = 1_000_000;
 const TRIES_MIN_MAX: u32 = 100_000;
@@ -120,15 +120,16 @@ impl Faults {
         for (name, count) in [("currencies", when.currencies.len()), ("countries", when.countries.len()), ("methods", when.methods.len())] {
             self.unless(count <= LIST_MAX, format!("{at}.{name}"), format!("must be at most {LIST_MAX}"));
         }
-        for (nth, country) in when.countries.iter().take(LIST_MAX).enumerate() {
-            let is_country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
-            self.unless(is_country, format!("{at}.countries[{nth}]"), "must be two capital letters of ISO 3166-1, such as NG");
-        }
-        for (nth, method) in when.methods.iter().take(LIST_MAX).enumerate() {
-            let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-            let is_method = (1..=METHOD_BYTES_MAX).contains(&method.len()) && method.bytes().all(is_word);
-            let message = "must be 1 to 40 small letters, digits and underscores, such as bank_transfer";
-            self.unless(is_method, format!("{at}.methods[{nth}]"), message);
+        // As they are read where a payment is asked for, so that no rule waits for a word that none can have.
+        for (name, words, check) in [
+            ("countries", &when.countries, text::country as fn(Option<&str>) -> Result<(), &'static str>),
+            ("methods", &when.methods, text::word),
+        ] {
+            for (nth, word) in words.iter().take(LIST_MAX).enumerate() {
+                if let Err(message) = check(Some(word)) {
+                    self.0.push(FieldFault::new(format!("{at}.{name}[{nth}]"), message));
+                }
+            }
         }
         for (name, amount) in [("min_minor", when.min_minor), ("max_minor", when.max_minor)] {
             let is_amount = amount.is_none_or(|amount| (1..=AMOUNT_MAX_MINOR).contains(&amount));
