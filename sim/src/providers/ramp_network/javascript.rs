@@ -46,7 +46,8 @@ pub(super) fn write(value: &Value, order: Order, out: &mut String) {
 
 /// A number as `Number.prototype.toString` prints it (ECMA-262): the shortest digits, an exponent below 1e-6 and from 1e21 on.
 fn print(number: &Number) -> String {
-    let text = number.to_string();
+    // JavaScript has no whole numbers beside its doubles.
+    let text = number.as_f64().and_then(Number::from_f64).map_or_else(|| number.to_string(), |double| double.to_string());
     let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
     let (digits, power) = text.split_once(['e', 'E']).map_or((text, 0), |(digits, power)| (digits, power.parse().unwrap_or(0)));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
@@ -98,7 +99,7 @@ mod tests {
             ("0.0000001", "1e-7"),
             ("0.00000012", "1.2e-7"),
             ("1e16", "10000000000000000"),
-            ("123456789012345680000", "123456789012345680000"),
+            ("12345678901234567890", "12345678901234567000"),
             ("1e20", "100000000000000000000"),
             ("1e21", "1e+21"),
             ("1.5e300", "1.5e+300"),
