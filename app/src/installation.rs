@@ -89,6 +89,8 @@ pub struct Parts {
     pub allowed: AllowedNetworks,
     /// The folder of kept mails, where no mail server is configured.
     pub mail_folder: Option<std::path::PathBuf>,
+    /// How the payment providers do.
+    pub payments_health: payments::Health,
     /// Card pages, kept ready.
     pub scan_pages: ScanPages,
 }
@@ -120,7 +122,13 @@ impl Installation {
         let public_url: Arc<str> = public_url.trim_end_matches('/').into();
         let channels = channels(config, &store, &public_url)?;
         let allowed = allowed(config)?;
-        let needs = worker::Needs { channels, payments: payments::Client::new(&[], store.clock()), public_url: public_url.clone() };
+        let payments_health = payments::Health::new(store.clock().clone());
+        let needs = worker::Needs {
+            channels,
+            payments: payments::Client::new(&[], store.clock()),
+            payments_health: payments_health.clone(),
+            public_url: public_url.clone(),
+        };
         let builder = worker::outbox(store.clone(), &needs);
         let outbox = match work {
             Work::ServeOnly => builder.follow_only().start().await?,
@@ -134,6 +142,7 @@ impl Installation {
         let facts = router::live_facts();
         let mail_folder = config.smtp.is_none().then(|| config.data.join("mail"));
         let parts = Parts {
+            payments_health,
             live: Live::new(outbox.feed(), &facts, LiveLimits::default()),
             roles: Arc::new(roles::roles()),
             passwords: Passwords::new(store.entropy()),

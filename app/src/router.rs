@@ -50,7 +50,11 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
         .merge(leads::routes(leads::Deps { store: store.clone() }))
         .merge(ledger::routes(ledger::Deps { store: store.clone() }))
         .merge(risk::routes(risk::Deps { store: store.clone() }))
-        .merge(payments::routes(payments::Deps { store: store.clone(), public_url: parts.public_url.clone() }))
+        .merge(payments::routes(payments::Deps {
+            store: store.clone(),
+            public_url: parts.public_url.clone(),
+            health: parts.payments_health.clone(),
+        }))
         .merge(notifications::routes(notifications::Deps {
             store: store.clone(),
             allowed: parts.allowed.clone(),

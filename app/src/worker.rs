@@ -92,6 +92,8 @@ pub struct Needs {
     pub channels: Channels,
     /// Conversations with payment providers.
     pub payments: payments::Client,
+    /// How those do.
+    pub payments_health: payments::Health,
     /// Where this installation is reached, without a slash at the end.
     pub public_url: Arc<str>,
 }
@@ -102,7 +104,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let kept = needs.channels.clone();
     let tell = TellDeps { lead_page_url: format!("{}/leads/", needs.public_url).into() };
     let (back, scans) = (needs.public_url.clone(), needs.public_url.clone());
-    let engine = Engine { client: needs.payments.clone(), public_url: needs.public_url.clone() };
+    let engine = Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() };
     let (conducting, working) = (engine.clone(), engine);
     Outbox::builder(store)
         .lane(SendUrgentEmail::LANE, 4)
@@ -111,7 +113,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .lane(TellOwner::LANE, 16)
         .lane(MemberLeft::LANE, 2)
         .lane(ExpirePending::LANE, 4)
-        .lane(Conduct::LANE, 128)
+        .lane(Conduct::LANE, 256)
         .lane(WorkWebhook::LANE, 32)
         .lane(ExpireIntent::LANE, 4)
         .job::<SendEmail, _>(move |job, context| Box::pin(notifications::send_email(email.clone(), job, context)))

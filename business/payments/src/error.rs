@@ -36,11 +36,8 @@ pub enum PaymentError {
         what: &'static str,
     },
     /// No provider of the workspace takes this payment.
-    #[error("no provider takes this payment: {why}")]
-    NoProvider {
-        /// Why, for whoever sets providers up.
-        why: String,
-    },
+    #[error("no provider takes this payment: {0}")]
+    NoProvider(crate::routing::Nobody),
     /// Somebody else changed it since it was read.
     #[error("it has changed since: read it again")]
     Stale,
@@ -69,7 +66,7 @@ impl Fault for PaymentError {
             Self::NotAllowed(_) => Kind::Forbidden,
             Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) => Kind::Invalid,
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => Kind::NotFound,
-            Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider { .. } => Kind::Conflict,
+            Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider(_) => Kind::Conflict,
         }
     }
 
@@ -95,7 +92,7 @@ impl Fault for PaymentError {
             },
             Self::Refused(Refusal::TooMuch { .. }) => "amount_too_large",
             Self::Refused(Refusal::TooMany { .. }) => "too_many",
-            Self::NoProvider { .. } => "no_provider",
+            Self::NoProvider(_) => "no_provider",
             Self::Stale => "version_conflict",
             Self::NameTaken => "name_taken",
         }

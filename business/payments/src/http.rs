@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::commands::{self, Taken};
 use crate::error::PaymentError;
+use crate::health::Health;
 use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
 use views::{
@@ -30,6 +31,8 @@ pub struct Deps {
     pub store: Store,
     /// Where this installation is reached, without a slash at the end.
     pub public_url: Arc<str>,
+    /// How the providers do.
+    pub health: Health,
 }
 
 /// The address of providers' webhooks: the door redacts it where it refuses others.
@@ -122,10 +125,10 @@ async fn events(
 #[utoipa::path(post, path = "/v1/payments/{id}/attempts", tag = "payments", params(("id" = String, Path)),
     responses((status = 201, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn start(State(deps): State<Deps>, call: Call, Path(id): Path<IntentId>) -> Result<Answer<PaymentView>, Problem> {
-    effect_created(&deps.store, &call, id, |tx, id| {
+    effect_created(&deps.store, &call, (id, deps.health.clone()), |tx, (id, health)| {
         Box::pin(async move {
             let workspace = tx.caller().may(grants::WRITE).map_err(PaymentError::from)?;
-            Ok(PaymentView::from(&commands::start(tx, workspace, id).await?))
+            Ok(PaymentView::from(&commands::start(tx, workspace, id, &health).await?))
         })
     })
     .await

@@ -1,7 +1,7 @@
 //! The jobs that speak to providers: mark, ask or send, record. Safe to run twice: what was sent before is asked for first.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::{Caller, Id as _, WorkspaceId};
 use outbox::{Job, JobContext, JobError};
@@ -11,8 +11,9 @@ use store::Tx;
 use crate::client::Client;
 use crate::commands::{self, locked, record};
 use crate::error::PaymentError;
+use crate::health::{FailureKind, Health, Operation, Permit};
 use crate::intent::{Event, Intent, IntentId, Observation, Seen, StepState};
-use crate::provider::{Account, Done, Failure, Order, Provider, ProviderId, Question, Told};
+use crate::provider::{Account, Done, ErrorClass, Failure, Order, Provider, ProviderId, Question, Told};
 use crate::steps::{Need, Step, Surroundings, pause};
 use crate::webhook::WebhookId;
 use crate::{queries, steps};
@@ -24,6 +25,8 @@ static SENDER: Caller = Caller::system("payments.send");
 pub struct Engine {
     /// Conversations with providers.
     pub client: Client,
+    /// How the providers do.
+    pub health: Health,
     /// Where this installation is reached, without a slash at the end.
     pub public_url: Arc<str>,
 }
@@ -43,6 +46,8 @@ impl Job for Conduct {
     const NAME: &'static str = "payments.conduct";
     const LANE: &'static str = "payments";
     const TIMEOUT: Duration = Duration::from_secs(90);
+    // Waiting for a provider that has enough to do is no attempt.
+    const ATTEMPTS_MAX: u32 = 1_000_000;
 
     fn key(&self) -> String {
         self.intent.to_string()
@@ -115,32 +120,80 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
     let now = context.store().clock().now();
     let outcome = match job.step.need(&intent, &around, &abilities, false, now) {
         Need::Nothing => return Ok(()),
-        Need::Send(order) => {
-            if !mark(&context, &job).await? {
-                return Err(JobError::retry_after("it changed meanwhile", Duration::from_millis(200)));
+        Need::Send(order) => match engine.health.enter(account.id, Operation::of(&order)) {
+            Ok(permit) => {
+                if !mark(&context, &job).await? {
+                    return Err(JobError::retry_after("it changed meanwhile", Duration::from_millis(200)));
+                }
+                through(permit, send(&engine, adapter, &account, &order)).await
             }
-            send(&engine, adapter, &account, &order).await
-        }
-        Need::SendAgain(order) => send(&engine, adapter, &account, &order).await,
-        Need::Ask(question) => match ask(&engine, adapter, &account, &question).await {
-            Outcome::NotFound => match job.step.need(&intent, &around, &abilities, true, now) {
-                Need::SendAgain(order) => send(&engine, adapter, &account, &order).await,
-                _ => Outcome::NotFound,
-            },
-            // The payer agreed on the provider's page; the rest is for us to do, and bears repeating.
-            Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, provider_ref, .. })) => {
-                let provider_ref = provider_ref.or_else(|| attempt.provider_ref.clone()).unwrap_or_default();
-                let reference = attempt.id.to_string();
-                send(&engine, adapter, &account, &Order::Complete { reference, provider_ref, capture_method: intent.capture_method }).await
+            // Nothing was sent, so that another provider may be tried; who only has much to do is waited for.
+            Err(_) if matches!(job.step, Step::Attempt(_)) && !engine.health.is_healthy(account.id) => {
+                Outcome::Failed(Failure::Refused { class: ErrorClass::ProviderDown, code: "left_alone".to_owned() })
             }
-            outcome => outcome,
+            Err(busy) => return Err(JobError::retry_after(busy.to_string(), busy.retry_after)),
         },
+        Need::SendAgain(order) => {
+            let permit = entered(&engine, account.id, Operation::of(&order))?;
+            through(permit, send(&engine, adapter, &account, &order)).await
+        }
+        Need::Ask(question) => {
+            match through(entered(&engine, account.id, Operation::Ask)?, ask(&engine, adapter, &account, &question)).await {
+                Outcome::NotFound => match job.step.need(&intent, &around, &abilities, true, now) {
+                    Need::SendAgain(order) => {
+                        let permit = entered(&engine, account.id, Operation::of(&order))?;
+                        through(permit, send(&engine, adapter, &account, &order)).await
+                    }
+                    _ => Outcome::NotFound,
+                },
+                // The payer agreed on the provider's page; the rest is for us to do, and bears repeating.
+                Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, provider_ref, .. })) => {
+                    let provider_ref = provider_ref.or_else(|| attempt.provider_ref.clone()).unwrap_or_default();
+                    let reference = attempt.id.to_string();
+                    let order = Order::Complete { reference, provider_ref, capture_method: intent.capture_method };
+                    through(entered(&engine, account.id, Operation::Complete)?, send(&engine, adapter, &account, &order)).await
+                }
+                outcome => outcome,
+            }
+        }
     };
-    context
-        .write((workspace, job, outcome), |tx, (workspace, job, outcome)| {
-            Box::pin(async move { finish(tx, workspace, &job, outcome).await })
+    let health = engine.health.clone();
+    let events = context
+        .write((workspace, job, outcome, health), |tx, (workspace, job, outcome, health)| {
+            Box::pin(async move { finish(tx, workspace, &job, outcome, &health).await })
         })
-        .await
+        .await?;
+    engine.learn(account.id, &events);
+    Ok(())
+}
+
+impl Engine {
+    /// Takes what happened at a provider into account when the next payment is routed.
+    fn learn(&self, provider: ProviderId, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Charged { .. } | Event::Authorized { .. } => self.health.paid(provider),
+                Event::AttemptDeclined { class, .. } => self.health.declined(provider, *class),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Leave to call, or the pause until it may be asked for again.
+fn entered(engine: &Engine, provider: ProviderId, operation: Operation) -> Result<Permit, JobError> {
+    engine.health.enter(provider, operation).map_err(|busy| JobError::retry_after(busy.to_string(), busy.retry_after))
+}
+
+/// A conversation under a permit, which learns how it went.
+async fn through(permit: Permit, conversation: impl Future<Output = Outcome>) -> Outcome {
+    let began = Instant::now();
+    let outcome = conversation.await;
+    match &outcome {
+        Outcome::Failed(failure) => permit.failed(FailureKind::of(failure)),
+        _ => permit.succeeded(began.elapsed()),
+    }
+    outcome
 }
 
 async fn send(engine: &Engine, adapter: &dyn Provider, account: &Account, order: &Order) -> Outcome {
@@ -179,7 +232,7 @@ async fn mark(context: &JobContext, job: &Conduct) -> Result<bool, JobError> {
     Ok(marked.await?)
 }
 
-async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Outcome) -> Result<(), PaymentError> {
+async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Outcome, health: &Health) -> Result<Vec<Event>, PaymentError> {
     let before = locked(tx, workspace, job.intent).await?;
     let mut events = follows(&before, job.step, outcome);
     // What surely was not taken there is tried at the next provider, before the payer has seen anything.
@@ -188,10 +241,12 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
         _ => None,
     }) {
         let after = events.iter().fold(before.clone(), |intent, event| intent.after(event, tx.now()));
-        events.extend(commands::next_attempt(tx, workspace, &after, class).await?);
+        events.extend(commands::next_attempt(tx, workspace, &after, class, health).await?);
     }
-    let Some(intent) = record(tx, workspace, Some(before), events).await? else { return Ok(()) };
-    look_again(tx, workspace, &intent, job.step, job.times).await
+    if let Some(intent) = record(tx, workspace, Some(before), events.clone()).await? {
+        look_again(tx, workspace, &intent, job.step, job.times).await?;
+    }
+    Ok(events)
 }
 
 /// The events that follow from how a conversation ended.
@@ -271,15 +326,19 @@ pub async fn work_webhook(engine: Engine, job: WorkWebhook, context: JobContext)
     };
     let read = adapter.read(&account, webhook.stored.as_webhook());
     let input = (workspace, job.webhook, webhook.provider, read, is_trusted);
-    context
+    let events = context
         .write(input, |tx, (workspace, webhook, provider, read, is_trusted)| {
             Box::pin(async move {
+                let mut happened = Vec::new();
                 let (state, note) = match read {
                     Err(error) => ("unreadable", Some(error.to_string())),
                     Ok(notices) => {
                         let mut found = 0;
                         for notice in &notices {
-                            found += usize::from(commands::apply(tx, workspace, provider, notice, is_trusted).await?);
+                            if let Some(events) = commands::apply(tx, workspace, provider, notice, is_trusted).await? {
+                                found += 1;
+                                happened.extend(events);
+                            }
                         }
                         match (found, notices.len()) {
                             (0, 0) => ("ignored", Some("it is about nothing of ours".to_owned())),
@@ -289,10 +348,13 @@ pub async fn work_webhook(engine: Engine, job: WorkWebhook, context: JobContext)
                         }
                     }
                 };
-                commands::settle_webhook(tx, workspace, webhook, state, note).await
+                commands::settle_webhook(tx, workspace, webhook, state, note).await?;
+                Ok::<_, PaymentError>(happened)
             })
         })
-        .await
+        .await?;
+    engine.learn(webhook.provider, &events);
+    Ok(())
 }
 
 /// The step that a name of ours is about.

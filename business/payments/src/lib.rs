@@ -36,6 +36,7 @@ pub use bell::wait;
 pub use books::{Move, Place};
 pub use client::Client;
 pub use error::PaymentError;
+pub use health::Health;
 pub use http::{Deps, WEBHOOK_ROUTE, routes};
 pub use intent::{
     AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,

@@ -8,8 +8,10 @@ use store::{Reads, Tx, params};
 
 use super::record::{locked, record};
 use crate::error::PaymentError;
+use crate::health::Health;
 use crate::intent::{AttemptId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent};
 use crate::provider::{ErrorClass, Payer, ProviderId};
+use crate::routing::{self, NextStep, Nobody, Wanted};
 use crate::text;
 use crate::{grants, queries, sql};
 
@@ -133,9 +135,9 @@ pub async fn keep_payer(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, payer
 
 /// Begins an attempt at the first provider of the plan; the others are tried when that one surely does not take it. Its caller
 /// was checked, or pays for themselves.
-pub async fn start(tx: &mut Tx, workspace: WorkspaceId, id: IntentId) -> Result<Intent, PaymentError> {
+pub async fn start(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, health: &Health) -> Result<Intent, PaymentError> {
     let intent = locked(tx, workspace, id).await?;
-    let plan = plan(tx, workspace, &intent).await?;
+    let plan = plan(tx, workspace, &intent, health).await?;
     let events = begin(tx, workspace, &intent, &plan).await?;
     record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
@@ -151,7 +153,7 @@ pub(crate) async fn begin(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, 
         events.extend(watched(tx, workspace, intent, id, &provider.name).await?);
         return Ok(events);
     }
-    Err(PaymentError::NoProvider { why: "none is set up and enabled for its currency and method".to_owned() })
+    Err(PaymentError::NoProvider(Nobody { rule: None, because: Vec::new() }))
 }
 
 /// What monitoring says before a byte leaves: nothing where it allows the attempt.
@@ -195,27 +197,37 @@ pub(crate) async fn next_attempt(
     workspace: WorkspaceId,
     intent: &Intent,
     class: ErrorClass,
+    health: &Health,
 ) -> Result<Vec<Event>, PaymentError> {
     let tried: Vec<ProviderId> = intent.attempts.iter().map(|attempt| attempt.provider).collect();
-    if !matches!(class, ErrorClass::NotSupported | ErrorClass::SetUp | ErrorClass::RateLimited | ErrorClass::ProviderDown) {
+    if routing::next_step(class, tried.len()) != NextStep::TryNext {
         return Ok(Vec::new());
     }
-    let left: Vec<ProviderId> = plan(tx, workspace, intent).await?.into_iter().filter(|provider| !tried.contains(provider)).collect();
+    let plan = match plan(tx, workspace, intent, health).await {
+        Err(PaymentError::NoProvider(_)) => return Ok(Vec::new()),
+        plan => plan?,
+    };
+    let left: Vec<ProviderId> = plan.into_iter().filter(|provider| !tried.contains(provider)).collect();
     match begin(tx, workspace, intent, &left).await {
         Ok(events) => Ok(events),
-        Err(PaymentError::NoProvider { .. } | PaymentError::Refused(_)) => Ok(Vec::new()),
+        Err(PaymentError::NoProvider(_) | PaymentError::Refused(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
 /// The providers that may take `intent`, in the order they are to be tried.
-pub async fn plan(reads: &mut impl Reads, workspace: WorkspaceId, intent: &Intent) -> Result<Vec<ProviderId>, PaymentError> {
+pub async fn plan(
+    reads: &mut impl Reads,
+    workspace: WorkspaceId,
+    intent: &Intent,
+    health: &Health,
+) -> Result<Vec<ProviderId>, PaymentError> {
+    let (_, rules) = queries::routes(reads, workspace).await?;
+    let rules = routing::stored(&rules).map_err(store::StoreError::decode)?;
     let providers = queries::providers(reads, workspace).await?;
-    let able = providers.iter().filter(|provider| {
-        let abilities = provider.dialect.provider().abilities();
-        provider.is_enabled && abilities.has_pages && (abilities.captures_later || intent.capture_method == CaptureMethod::Automatic)
-    });
-    Ok(able.map(|provider| provider.id).collect())
+    let enabled = providers.iter().filter(|provider| provider.is_enabled);
+    let candidates: Vec<_> = enabled.map(|provider| health.candidate(provider)).collect();
+    routing::plan(&rules, &candidates, &Wanted::of(intent)).map_err(PaymentError::NoProvider)
 }
 
 /// Calls a payment off: what was authorized is released. What was captured is refunded instead.

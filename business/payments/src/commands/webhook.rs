@@ -8,7 +8,7 @@ use store::{Reads as _, Store, Tx, params};
 
 use super::record::{locked, record};
 use crate::error::PaymentError;
-use crate::intent::{IntentId, Seen, StepState};
+use crate::intent::{Event, IntentId, Seen, StepState};
 use crate::jobs::{Conduct, WorkWebhook, observed, step_of};
 use crate::provider::{Notice, ProviderId, Trust, Webhook, WebhookError};
 use crate::steps::Step;
@@ -94,7 +94,7 @@ async fn keep(
     Ok(())
 }
 
-/// Applies one thing that a webhook of `provider` says: at once where it is trusted, else by asking. False where nothing here
+/// Applies one thing that a webhook of `provider` says: at once where it is trusted, else by asking. None where nothing here
 /// is meant.
 pub(crate) async fn apply(
     tx: &mut Tx,
@@ -102,7 +102,7 @@ pub(crate) async fn apply(
     provider: ProviderId,
     notice: &Notice,
     is_trusted: bool,
-) -> Result<bool, PaymentError> {
+) -> Result<Option<Vec<Event>>, PaymentError> {
     let mut found = None;
     if let Some(reference) = &notice.reference {
         found = queries::by_reference(tx, workspace, None, reference).await?;
@@ -110,27 +110,27 @@ pub(crate) async fn apply(
     if let (None, Some(reference)) = (&found, &notice.provider_ref) {
         found = queries::by_reference(tx, workspace, Some(provider), reference).await?;
     }
-    let Some((owner, subject)) = found else { return Ok(false) };
-    let Ok(id) = IntentId::parse(&owner) else { return Ok(false) };
+    let Some((owner, subject)) = found else { return Ok(None) };
+    let Ok(id) = IntentId::parse(&owner) else { return Ok(None) };
     let intent = locked(tx, workspace, id).await?;
-    let Some(step) = step_of(&intent, &subject) else { return Ok(false) };
+    let Some(step) = step_of(&intent, &subject) else { return Ok(None) };
     let attempt = step.attempt(&intent).and_then(|id| intent.attempt(id));
     // One provider's word says nothing about what is at another.
-    let Some(attempt) = attempt.filter(|attempt| attempt.provider == provider).cloned() else { return Ok(false) };
+    let Some(attempt) = attempt.filter(|attempt| attempt.provider == provider).cloned() else { return Ok(None) };
     let asks = !is_trusted
         || matches!(notice.observation.seen, Seen::Changed | Seen::Approved | Seen::Succeeded { amount: None, .. })
             && !matches!(step, Step::Refund(_) | Step::Capture(..));
     if asks {
         outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0 }).await?;
-        return Ok(true);
+        return Ok(Some(Vec::new()));
     }
     let mut events = observed(&intent, step, &notice.observation);
     // Word of an authorization's release may come before the answer to our own request.
     if events.is_empty() && attempt.void.as_ref().is_some_and(|state| !state.is_final() && *state != StepState::Requested) {
         events = observed(&intent, Step::Void(attempt.id), &notice.observation);
     }
-    record(tx, workspace, Some(intent), events).await?;
-    Ok(true)
+    record(tx, workspace, Some(intent), events.clone()).await?;
+    Ok(Some(events))
 }
 
 /// Says what became of a webhook.

@@ -14,7 +14,7 @@ use crate::account::ProviderRecord;
 use crate::commands::{self, NewProvider, ProviderEdit};
 use crate::error::PaymentError;
 use crate::provider::{ProviderId, UnknownDialect};
-use crate::{grants, queries};
+use crate::{grants, queries, routing};
 
 pub(super) fn routes() -> OpenApiRouter<Deps> {
     OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(edit)).routes(routes!(get_routes, set_routes))
@@ -175,8 +175,12 @@ async fn get_routes(State(deps): State<Deps>, call: Call) -> Result<Answer<Route
 async fn set_routes(State(deps): State<Deps>, call: Call, Json(body): Json<RoutesBody>) -> Result<Answer<RoutesBody>, Problem> {
     effect(&deps.store, &call, body, |tx, body| {
         Box::pin(async move {
-            let version = commands::set_routes(tx, body.version, &body.rules).await?;
-            Ok(RoutesBody { version, rules: body.rules })
+            let workspace = tx.caller().may(grants::MANAGE).map_err(PaymentError::from)?;
+            let known: Vec<ProviderId> = queries::providers(tx, workspace).await?.iter().map(|provider| provider.id).collect();
+            let rules = routing::parse(body.rules, &known).map_err(|fields| PaymentError::Invalid { fields })?;
+            let rules = serde_json::to_value(&rules).map_err(store::StoreError::decode)?;
+            let version = commands::set_routes(tx, body.version, &rules).await?;
+            Ok(RoutesBody { version, rules })
         })
     })
     .await

@@ -88,14 +88,21 @@ impl Line<'_> {
     /// The payment intent behind a page, or the one that is named.
     async fn payment_intent(&self, provider_ref: &str) -> Result<Option<Value>, Failure> {
         if !provider_ref.starts_with("cs_") {
-            return self.get(&format!("/v1/payment_intents/{}?expand%5B%5D=latest_charge", part(provider_ref))).await;
+            return self.get(&format!("/v1/payment_intents/{}", part(provider_ref))).await;
         }
         let session = self.session(provider_ref).await?;
         Ok(session.map(|session| session["payment_intent"].clone()).filter(Value::is_object))
     }
 
+    /// A page with the payment intent behind it, which is asked for by itself where the page names it only.
     async fn session(&self, id: &str) -> Result<Option<Value>, Failure> {
-        self.get(&format!("/v1/checkout/sessions/{}?expand%5B%5D=payment_intent", part(id))).await
+        let session = self.get(&format!("/v1/checkout/sessions/{}?expand%5B%5D=payment_intent", part(id))).await?;
+        let Some(mut session) = session else { return Ok(None) };
+        if let Some(name) = owned(&session, "/payment_intent") {
+            let intent = self.get(&format!("/v1/payment_intents/{}", part(&name))).await?;
+            session["payment_intent"] = intent.ok_or_else(|| Failure::unknown("a page whose payment is not there"))?;
+        }
+        Ok(Some(session))
     }
 
     /// The name of a payment intent, for something that is to be done with it; nothing of that has been sent so far.
