@@ -9,8 +9,9 @@
 //!   Both tokens come with the first webhook; whoever missed it and its four repetitions cannot poll.
 //! - A payer's decline names what follows: CANCELLED, EXPIRED, PAYMENT_FAILED and REVIEW_REJECTED take nothing and tell nobody, as there is
 //!   no webhook for them; RETURNED takes the money, gives it back and says so.
-//! - Webhooks are sent with their fields in another order, and with blanks, than the form that the signature covers. The words of
-//!   `status` are published in parts only (UNVERIFIED).
+//! - Webhooks are sent with their fields in another order, and with blanks, than the form that the signature covers. The signature of a
+//!   RELEASED has the high one of the two values of `s`, as half of the real ones do (the published example among them): whoever takes only
+//!   the low one, as wallets do, must normalise first. The words of `status` are published in parts only (UNVERIFIED).
 
 mod javascript;
 mod ramps;
@@ -81,7 +82,11 @@ impl Provider for RampNetwork {
         let Ok(key) = SigningKey::from_slice(&key) else { return Vec::new() };
         let mut signed = String::new();
         javascript::write(&webhook.body["event"], Order::Sorted, &mut signed);
-        let signature: Signature = key.sign(signed.as_bytes());
+        let mut signature: Signature = key.sign(signed.as_bytes());
+        if webhook.event == "RELEASED" {
+            let (r, s) = signature.split_scalars();
+            signature = Signature::from_scalars(r, -s).unwrap_or(signature);
+        }
         vec![("x-body-signature", STANDARD.encode(signature.to_der()))]
     }
 

@@ -38,12 +38,15 @@ async fn poll(world: &World, what: &str, id: &str, secret: &str) -> Answer {
     world.send(Dialect::RampNetwork, Method::GET, &format!("/api/host-api/{what}/{id}?secret={secret}"), &[], "").await
 }
 
-/// A text as the signature covers it; what is here has no number that JavaScript prints in another way than `serde_json`.
+fn signature(webhook: &Arrived) -> Signature {
+    Signature::from_der(&STANDARD.decode(webhook.header("x-body-signature")).unwrap()).unwrap()
+}
+
+/// Over the text that the signature covers; what is here has no number that JavaScript prints in another way than `serde_json`.
 fn is_genuine(webhook: &Arrived) -> bool {
     let key = VerifyingKey::from_public_key_pem(PUBLIC_KEY).unwrap();
-    let signature = Signature::from_der(&STANDARD.decode(webhook.header("x-body-signature")).unwrap()).unwrap();
     // Maps of this crate's JSON are sorted, and nothing is written between.
-    key.verify(webhook.json().to_string().as_bytes(), &signature).is_ok()
+    key.verify(webhook.json().to_string().as_bytes(), &signature(webhook).normalize_s()).is_ok()
 }
 
 #[tokio::test]
@@ -133,6 +136,19 @@ async fn the_signature_covers_the_sorted_form_whatever_was_sent_and_a_forged_one
     world.sim.add_fault(Rule::always(Dialect::RampNetwork, "pay", Fault::ForgedWebhook)).unwrap();
     world.sim.pay("signed").unwrap();
     assert!(!is_genuine(&world.receiver.next().await));
+}
+
+#[tokio::test]
+async fn a_signature_may_have_the_high_value_that_wallets_refuse() {
+    let world = World::new().await;
+    open(&world, &[("reference", "high")]).await;
+    let created = world.receiver.next().await;
+    world.sim.pay("high").unwrap();
+    for (webhook, word, is_high) in [(created, "CREATED", false), (world.receiver.next().await, "RELEASED", true)] {
+        assert_eq!(webhook.json()["type"], word);
+        assert!(is_genuine(&webhook));
+        assert_eq!(signature(&webhook).normalize_s() != signature(&webhook), is_high);
+    }
 }
 
 #[tokio::test]
