@@ -149,7 +149,7 @@ async fn in_new_books(options: &Options, engine: Engine, time: Duration, figures
     );
     let beside = beside_a_large_batch(&books, time).await?;
     println!(
-        "{}: beside batches of 8,000 rows in chunks of 500 ({} of {:.0} ms each) one transfer waits {:.2} ms (median), {:.2} ms (99 of 100), {:.2} ms (at most)",
+        "{}: beside batches of 8,000 rows in chunks of 250 ({} of {:.0} ms each) one transfer waits {:.2} ms (median), {:.2} ms (99 of 100), {:.2} ms (at most)",
         word(engine),
         beside.batches,
         ms(beside.batch),

@@ -175,7 +175,7 @@ pub(super) struct Beside {
 
 /// Rows of a large batch, and of each chunk that it goes in.
 const LARGE: usize = 8_000;
-const CHUNK: usize = 500;
+const CHUNK: usize = 250;
 
 /// One caller sends batches of 8,000 rows in chunks as bulk work; another posts single transfers.
 pub(super) async fn beside_a_large_batch(books: &Arc<Books>, time: Duration) -> Result<Beside, String> {
