@@ -363,9 +363,13 @@ impl Books {
         page.url(&self.url)
     }
 
-    /// A hosted page.
+    /// A hosted page; one whose time is over is expired, whether or not its dialect has noticed.
     pub fn page(&self, id: &str) -> Option<Page> {
-        serde_json::from_value(self.get("page", id)?.clone()).ok()
+        let mut page: Page = self.find("page", id)?;
+        if page.state == PageState::Open && page.expires_at_ms.is_some_and(|end| end <= self.now_ms()) {
+            page.state = PageState::Expired;
+        }
+        Some(page)
     }
 
     /// Says how a hosted page ended.

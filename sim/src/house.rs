@@ -130,10 +130,6 @@ impl House {
         self.act(dialect, &plan.webhook, |provider, books| {
             // Read again under the lock that decides: the page may have ended since.
             let page = books.page(id).unwrap_or(page);
-            if page.state == PageState::Open && page.expires_at_ms.is_some_and(|end| end <= books.now_ms()) {
-                books.set_page(id, PageState::Expired);
-                return Err("this page's time is over".to_owned());
-            }
             if page.state != PageState::Open {
                 return Err(format!("this page is {} already", page.state.word()));
             }

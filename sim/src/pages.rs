@@ -122,12 +122,11 @@ fn html(status: u16, rendered: askama::Result<String>) -> Reply {
 }
 
 fn view(house: &House, page: Page, status: u16, said: Option<String>) -> Reply {
-    let is_open = page.state == PageState::Open && page.expires_at_ms.is_none_or(|end| end > house.books(page.dialect).now_ms());
     let view = PayPage {
         name: page.dialect.name(),
         amount: shown(page.amount_minor, &page.currency),
         codes: house.providers[&page.dialect].decline_codes(),
-        is_open,
+        is_open: page.state == PageState::Open,
         said,
         page,
     };
@@ -260,7 +259,7 @@ const FAULTS: &[&str] = &[
 ];
 
 fn newest_pages(books: &Books, url: &str) -> Vec<PageRow> {
-    let pages = books.all("page").rev().take(ROWS).filter_map(|(_, page)| serde_json::from_value::<Page>(page.clone()).ok());
+    let pages = books.all("page").rev().take(ROWS).filter_map(|(id, _)| books.page(id));
     let row = |page: Page| PageRow {
         link: page.url(url),
         amount: format!("{} {}", shown(page.amount_minor, &page.currency), page.currency),

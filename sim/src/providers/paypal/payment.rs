@@ -149,7 +149,12 @@ pub(super) fn capture(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Done
     let (moved_amount, moved_currency) = super::moved(&ask.twist, asked, &currency);
     // Not final unless it is said, or nothing is left.
     let is_final = ask.body["final_capture"] == true || captured + asked >= held;
-    let capture = charge(books, &order, Some(id), moved_amount, &moved_currency, is_final, ask.key);
+    // A capture has an invoice of its own where the merchant names one.
+    let mut named = order.clone();
+    if ask.body["invoice_id"].is_string() {
+        named["purchase_units"][0]["invoice_id"] = ask.body["invoice_id"].clone();
+    }
+    let capture = charge(books, &named, Some(id), moved_amount, &moved_currency, is_final, ask.key);
     authorization["_sim"]["captured_minor"] = json!(captured + asked);
     authorization["status"] = json!(if is_final { "CAPTURED" } else { "PARTIALLY_CAPTURED" });
     authorization["update_time"] = json!(instant(books.now_ms()));
@@ -241,7 +246,19 @@ pub(super) fn refund(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Done,
     capture["_sim"]["refunded_minor"] = json!(total);
     capture["status"] = json!(if total >= taken { "REFUNDED" } else { "PARTIALLY_REFUNDED" });
     capture["update_time"] = json!(instant(now_ms));
-    books.put("capture", id, capture);
+    books.put("capture", id, capture.clone());
+    // The order shows what became of it.
+    if let Ok(mut order) = load(books, "order", text(&capture["supplementary_data"]["related_ids"], "order_id")) {
+        let payments = &mut order["purchase_units"][0]["payments"];
+        for known in payments["captures"].as_array_mut().into_iter().flatten().filter(|known| known["id"] == *id) {
+            *known = public(&capture);
+        }
+        match payments["refunds"].as_array_mut() {
+            Some(refunds) => refunds.push(refund.clone()),
+            None => payments["refunds"] = json!([refund]),
+        }
+        super::order::keep(books, &order);
+    }
     moved(books, MovementKind::Refunded, text(&own, "reference"), &refund_id, back, &back_currency, ask.key);
     report::line(books, "T1107", &refund, Some(id), -back, 0);
     event(books, "PAYMENT.CAPTURE.REFUNDED", "refund", &refund);

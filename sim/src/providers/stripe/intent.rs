@@ -280,6 +280,9 @@ pub(super) fn capture(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Valu
     let is_final = ask.get("final_capture") != Some("false");
     let charge_id = text(&intent, "latest_charge").to_owned();
     let rest = held - amount;
+    for (name, value) in ask.metadata("metadata")?.as_object().into_iter().flatten() {
+        intent["metadata"][name] = value.clone();
+    }
     intent["currency"] = json!(moved_currency.to_ascii_lowercase());
     intent["amount_received"] = json!(units(&intent, "amount_received") + moved_amount);
     intent["amount_capturable"] = json!(if is_final { 0 } else { rest });
