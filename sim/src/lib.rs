@@ -361,7 +361,7 @@ impl Simulator {
         self.house.courier.quiet().await;
     }
 
-    /// Moves the simulator's clock forward: sessions expire, idempotency keys are forgotten. Waiting webhooks stay.
+    /// Moves the simulator's clock forward: sessions expire, idempotency keys are forgotten, what was under way ends. Waiting webhooks stay.
     pub fn advance(&self, time: Duration) {
         self.house.advance(time);
     }
@@ -375,5 +375,8 @@ impl Simulator {
 impl House {
     fn advance(&self, time: Duration) {
         self.shared.ahead_ms.fetch_add(i64::try_from(time.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        for dialect in Dialect::ALL {
+            self.act(dialect, &faults::WebhookPlan::default(), |provider, books| provider.wake(books));
+        }
     }
 }

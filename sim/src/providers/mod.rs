@@ -63,6 +63,11 @@ pub trait Provider: Send + Sync + 'static {
         Reply::json(500, &serde_json::json!({"error": "internal server error"}))
     }
 
+    /// Called when the clock was moved: what has become due by itself happens, and is told.
+    fn wake(&self, books: &mut Books) {
+        let _ = books;
+    }
+
     /// Closes what is not settled yet into one settlement report per currency, with the faults; answers the references of the batches.
     fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
         let _ = (books, plant);

@@ -174,6 +174,11 @@ impl Provider for Monnify {
         failed(500, "99", "An error occurred while processing your request")
     }
 
+    fn wake(&self, books: &mut Books) {
+        refunds::wake(books);
+        payouts::wake(books);
+    }
+
     fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
         settlements::close(books, plant)
     }

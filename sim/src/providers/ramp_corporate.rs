@@ -114,6 +114,10 @@ impl Provider for RampCorporate {
         refused(500, "DEVELOPER_7000", "Internal server error")
     }
 
+    fn wake(&self, books: &mut Books) {
+        transfers::wake(books);
+    }
+
     fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
         transfers::close(books, plant)
     }

@@ -428,6 +428,10 @@ async fn a_payout_takes_every_status_and_a_wallet_never_pays_what_it_lacks() {
         assert!(merchant.moved(status).is_empty());
     }
     merchant.world.sim.advance(Duration::from_secs(60));
+    // The clock alone ends them and tells; nobody has to ask.
+    for webhook in merchant.world.receiver.take(3).await {
+        assert_eq!(webhook.json()["eventType"], "SUCCESSFUL_DISBURSEMENT");
+    }
     for status in ["PENDING", "AWAITING_PROCESSING", "IN_PROGRESS"] {
         assert_eq!(merchant.get(&format!("{SINGLE}/summary?reference={status}")).await["status"], "SUCCESS");
         assert_eq!(merchant.moved(status), [paid()]);

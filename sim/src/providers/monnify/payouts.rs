@@ -176,6 +176,15 @@ fn caught_up(books: &mut Books, reference: &str) -> Option<Payout> {
     Some(payout)
 }
 
+/// Ends what has become due.
+pub(super) fn wake(books: &mut Books) {
+    let waiting = books.all("payout").filter(|(_, payout)| !payout["due_ms"].is_null());
+    let references: Vec<String> = waiting.map(|(reference, _)| reference.to_owned()).collect();
+    for reference in references {
+        caught_up(books, &reference);
+    }
+}
+
 fn unknown() -> Refusal {
     ("99", "Could not find disbursement with the supplied reference".to_owned())
 }

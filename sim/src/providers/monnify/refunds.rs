@@ -148,6 +148,15 @@ fn caught_up(books: &mut Books, reference: &str) -> Option<Refund> {
     Some(refund)
 }
 
+/// Ends what has become due.
+pub(super) fn wake(books: &mut Books) {
+    let under_way = books.all("refund").filter(|(_, refund)| !refund["due_ms"].is_null());
+    let references: Vec<String> = under_way.map(|(reference, _)| reference.to_owned()).collect();
+    for reference in references {
+        caught_up(books, &reference);
+    }
+}
+
 /// How a refund stands.
 pub(super) fn query(books: &mut Books, reference: &str) -> Result<Value, Refusal> {
     let refund = caught_up(books, reference);

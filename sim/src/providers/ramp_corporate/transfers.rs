@@ -222,6 +222,15 @@ fn caught_up(books: &mut Books, id: &str) -> Option<Transfer> {
     Some(transfer)
 }
 
+/// Ends what has become due.
+pub(super) fn wake(books: &mut Books) {
+    let under_way = books.all("transfer").filter(|(_, transfer)| !transfer["due_ms"].is_null());
+    let ids: Vec<String> = under_way.map(|(id, _)| id.to_owned()).collect();
+    for id in ids {
+        caught_up(books, &id);
+    }
+}
+
 /// How a transfer stands.
 pub(super) fn query(books: &mut Books, id: &str) -> Reply {
     match caught_up(books, id) {
