@@ -34,7 +34,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("413", "The body is longer than this address allows."),
     ("414", "The address is too long."),
     ("415", "The body has another media type than this address reads."),
-    ("422", "A field is wrong (`errors` names it), or the Idempotency-Key was used for another request."),
+    ("422", "A field is wrong or holds a card number (`errors` names it), or the Idempotency-Key was used for another request."),
     ("429", "Too many requests: `Retry-After` says when to come back."),
     ("500", "Something went wrong on our side."),
     ("503", "Not now: repeat with the same Idempotency-Key."),
