@@ -9,6 +9,7 @@ mod reports;
 mod webhooks;
 mod world;
 
+mod paypal;
 mod stripe;
 
 use std::time::Duration;
