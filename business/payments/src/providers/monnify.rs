@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Request};
-use crate::intent::{CaptureMethod, Observation};
+use crate::intent::{CaptureMethod, Observation, Seen};
 use crate::provider::{
     Abilities, Account, Conversation, Done, ErrorClass, Failure, Notice, Order, Provider, Question, ReportLine, Told, Trust, Webhook,
     WebhookError,
@@ -195,7 +195,8 @@ impl Line<'_> {
                 None => Err(Failure::unknown("a page without an address")),
             },
             Said::No { code, words } => {
-                self.refused_or_known(&code, &words, &payment_path(reference), objects::payment).await.map(Done::Observed)
+                let known = self.refused_or_known(&code, &words, &payment_path(reference), objects::payment).await?;
+                page_again(known)
             }
         }
     }
@@ -311,7 +312,7 @@ impl Line<'_> {
                 return Err(Failure::setup("the time has too many settlements for one report: ask for a shorter one"));
             }
         }
-        let mut bytes = Vec::new();
+        let mut report = report::Report::default();
         for settlement in settlements {
             let lines = format!("/api/v1/transactions/find-by-settlement-reference?reference={}", part(&settlement));
             for page in 0.. {
@@ -319,13 +320,21 @@ impl Line<'_> {
                     return Err(Failure::setup("a settlement has too many lines for one report"));
                 }
                 let (body, raw) = self.page(&lines, page).await?;
-                report::write(&settlement, &raw, &mut bytes);
+                report.add(&settlement, &raw);
                 if report::is_last(&body) {
                     break;
                 }
             }
         }
-        Ok(Told::Report(bytes))
+        Ok(Told::Report(report.end()))
+    }
+}
+
+/// A page that exists already: its address was told once, and only what became of it can still be learned.
+fn page_again(known: Observation) -> Result<Done, Failure> {
+    match known.seen {
+        Seen::WaitsForPerson => Err(Failure::unknown("the page exists, and its address was told before")),
+        _ => Ok(Done::Observed(known)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Monnify's settlements as one report: a line of JSON for each page of each settlement's lines, as it came.
+//! Monnify's settlements as one report: a JSON array with each page of each settlement's lines, as it came.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,13 +18,27 @@ struct Page<'a> {
     answer: &'a RawValue,
 }
 
-/// Adds a page to a report. What is not JSON was refused before.
-pub(super) fn write(settlement: &str, answer: &[u8], report: &mut Vec<u8>) {
-    let Ok(answer) = serde_json::from_slice::<&RawValue>(answer) else { return };
-    let page = Page { settlement_reference: settlement.to_owned(), answer };
-    if let Ok(page) = serde_json::to_vec(&page) {
-        report.extend_from_slice(&page);
-        report.push(b'\n');
+/// A report in the making.
+#[derive(Default)]
+pub(super) struct Report {
+    bytes: Vec<u8>,
+}
+
+impl Report {
+    /// Adds a page. What is not JSON was refused before.
+    pub(super) fn add(&mut self, settlement: &str, answer: &[u8]) {
+        let Ok(answer) = serde_json::from_slice::<&RawValue>(answer) else { return };
+        let page = Page { settlement_reference: settlement.to_owned(), answer };
+        if let Ok(page) = serde_json::to_vec(&page) {
+            self.bytes.extend_from_slice(if self.bytes.is_empty() { b"[" } else { b",\n" });
+            self.bytes.extend_from_slice(&page);
+        }
+    }
+
+    /// The report as it is kept.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        self.bytes.extend_from_slice(if self.bytes.is_empty() { b"[]" } else { b"]" });
+        self.bytes
     }
 }
 
@@ -68,11 +82,12 @@ fn read_line(at: usize, batch: Option<&str>, line: &Value) -> Result<ReportLine,
     })
 }
 
-/// Reads a report: pages as [`write`] puts them together, one after the other.
+/// Reads a report as [`Report`] puts it together.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
+    let pages: Vec<Page> =
+        serde_json::from_slice(bytes).map_err(|_| WebhookError::Unreadable("it is not a report of Monnify's settlements".to_owned()))?;
     let mut lines = Vec::new();
-    for page in serde_json::Deserializer::from_slice(bytes).into_iter::<Page>() {
-        let page = page.map_err(|_| WebhookError::Unreadable("it is not a report of Monnify's settlements".to_owned()))?;
+    for page in pages {
         let answer = units::exact(page.answer.get().as_bytes()).filter(|answer| answer["requestSuccessful"] == Value::Bool(true));
         let answer = answer.ok_or_else(|| WebhookError::Unreadable("a page of the report is no answer of Monnify".to_owned()))?;
         for line in contents(&answer["responseBody"]) {
@@ -86,25 +101,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
 mod tests {
     use super::*;
 
-    fn report(lines: &str) -> Vec<u8> {
-        let mut report = Vec::new();
-        write(
-            "SETT1",
-            format!("{{\"requestSuccessful\":true, \"responseBody\":{{\"content\":[{lines}],\"last\":true}}}}").as_bytes(),
-            &mut report,
-        );
-        report
+    fn report(pages: &[&str]) -> Vec<u8> {
+        let mut report = Report::default();
+        for lines in pages {
+            report.add(
+                "SETT1",
+                format!("{{\"requestSuccessful\":true, \"responseBody\":{{\"content\":[{lines}],\"last\":true}}}}").as_bytes(),
+            );
+        }
+        report.end()
     }
 
     #[test]
     fn pages_are_put_together_as_they_came_and_read_to_the_last_digit() {
-        let mut both = report(
+        let both = report(&[
             r#"{"paymentReference":"pat_1","transactionReference":"MNFY|1","amount":90071992547409.93,"fee":"0.93","netAmount":90071992547409,
                 "paidOn":"17/11/2021 3:48:10 PM"}"#,
-        );
-        both.extend(report(
             r#"{"metaData":"{\"reference\":\"pat_2\"}","amountPaid":"10.00","settlementAmount":9.85,"settlementReference":"S2"}"#,
-        ));
+        ]);
         let lines = read(&both).unwrap();
         assert_eq!(
             (lines[0].gross.amount_minor, lines[0].fee_minor, lines[0].net_minor),
@@ -114,15 +128,15 @@ mod tests {
         assert_eq!(lines[0].at.map(|at| at.to_string()).as_deref(), Some("2021-11-17T15:48:10Z"));
         assert_eq!((lines[1].gross.amount_minor, lines[1].fee_minor, lines[1].net_minor), (1_000, 15, 985));
         assert_eq!((lines[1].reference.as_deref(), lines[1].batch.as_deref()), (Some("pat_2"), Some("S2")));
-        assert_eq!(read(b""), Ok(Vec::new()));
+        assert_eq!(read(&report(&[])), Ok(Vec::new()));
     }
 
     #[test]
     fn a_line_that_does_not_add_up_is_refused_with_its_place() {
-        let wrong = report(r#"{"amount":"10","fee":"1","netAmount":"9"},{"amount":"10","fee":"1","netAmount":"8"}"#);
+        let wrong = report(&[r#"{"amount":"10","fee":"1","netAmount":"9"},{"amount":"10","fee":"1","netAmount":"8"}"#]);
         assert_eq!(read(&wrong), Err(WebhookError::Unreadable("line 2: amount is not fee and netAmount".to_owned())));
-        assert!(read(&report(r#"{"amount":"1.005","fee":"0","netAmount":"1.005"}"#)).is_err());
-        for bytes in [&b"{}"[..], b"x", b"{\"settlementReference\":\"S\",\"answer\":{\"requestSuccessful\":false}}"] {
+        assert!(read(&report(&[r#"{"amount":"1.005","fee":"0","netAmount":"1.005"}"#])).is_err());
+        for bytes in [&b"{}"[..], b"", b"x", b"[{}]", b"[{\"settlementReference\":\"S\",\"answer\":{\"requestSuccessful\":false}}]"] {
             assert!(read(bytes).is_err());
         }
     }
