@@ -192,7 +192,7 @@ impl Default for Options {
             public_url: None,
             seed: 1,
             retry_shrink: 100,
-            webhooks_max: 50_000,
+            webhooks_max: 20_000,
             hang: Duration::from_secs(120),
         }
     }

@@ -25,6 +25,8 @@ const CARRIERS: usize = 16;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A webhook held back for another one leaves after this time at the latest.
 const HELD_MAX: Duration = Duration::from_secs(2);
+/// How long after that other one.
+const HELD_AFTER: Duration = Duration::from_millis(100);
 /// The newest attempts that are remembered.
 const LOG_MAX: usize = 1_000;
 
@@ -262,8 +264,9 @@ impl Courier {
 /// Lets each letter go when it is due. What is held back goes right after the next one of its dialect.
 async fn sort(mut inbox: mpsc::Receiver<Letter>, out: mpsc::Sender<Letter>) {
     let mut waiting: BinaryHeap<Reverse<Letter>> = BinaryHeap::new();
+    let mut held: Vec<Letter> = Vec::new();
     loop {
-        let next = waiting.peek().map(|Reverse(letter)| letter.due);
+        let next = waiting.peek().map(|Reverse(letter)| letter.due).into_iter().chain(held.iter().map(|letter| letter.due)).min();
         let alarm = async {
             match next {
                 Some(due) => tokio::time::sleep_until(due).await,
@@ -273,23 +276,25 @@ async fn sort(mut inbox: mpsc::Receiver<Letter>, out: mpsc::Sender<Letter>) {
         tokio::select! {
             letter = inbox.recv() => {
                 let Some(mut letter) = letter else { return };
-                if letter.is_held {
+                if letter.is_held && letter.attempts == 0 {
                     letter.due += HELD_MAX;
-                } else {
-                    // Those held back leave a little later, so that this one arrives first.
-                    let held: Vec<_> = waiting.drain().map(|Reverse(mut other)| {
-                        if other.is_held && other.dialect == letter.dialect {
-                            other.is_held = false;
-                            other.due = letter.due + Duration::from_millis(100);
-                        }
-                        Reverse(other)
-                    }).collect();
-                    waiting.extend(held);
+                    held.push(letter);
+                    continue;
+                }
+                // Those held back leave a little later, so that this one arrives first.
+                for mut other in held.extract_if(.., |other| other.dialect == letter.dialect) {
+                    other.due = letter.due + HELD_AFTER;
+                    waiting.push(Reverse(other));
                 }
                 waiting.push(Reverse(letter));
             }
             () = alarm => {
-                if let Some(Reverse(letter)) = waiting.pop() && out.send(letter).await.is_err() {
+                let now = Instant::now();
+                waiting.extend(held.extract_if(.., |letter| letter.due <= now).map(Reverse));
+                if waiting.peek().is_some_and(|Reverse(letter)| letter.due <= now)
+                    && let Some(Reverse(letter)) = waiting.pop()
+                    && out.send(letter).await.is_err()
+                {
                     return;
                 }
             }

@@ -507,3 +507,15 @@ async fn a_wrong_amount_or_currency_is_really_taken() {
         assert_eq!((moved.amount_minor, moved.currency.as_str()), (amount, currency));
     }
 }
+
+#[tokio::test]
+async fn events_can_be_asked_for_as_they_were_sent() {
+    let world = World::new().await;
+    post(&world, "/v1/payment_intents", CARD).await;
+    let sent = world.receiver.take(3).await;
+    let list = get(&world, "/v1/events?limit=2").await;
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["has_more"]), (2, &true.into()));
+    let succeeded = get(&world, "/v1/events?type=payment_intent.succeeded").await["data"][0].clone();
+    assert_eq!(get(&world, &format!("/v1/events/{}", succeeded["id"].as_str().unwrap())).await, succeeded);
+    assert!(sent.iter().any(|webhook| webhook.json() == succeeded));
+}
