@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codes::scan::{Scanner, Setup};
+use gateway::card_numbers::{CardNumberRules, Declared};
 use gateway::{Door, DoorSettings, LimitSettings, Proxies, Rate, ShutdownSignal, TlsSetup, TlsSource};
 use http::HeaderName;
 use kernel::Caller;
@@ -160,6 +161,7 @@ impl Installation {
             DoorSettings {
                 proxies: proxies.clone(),
                 limits: limits(config),
+                card_numbers: card_numbers(),
                 problem_page: Some(crate::pages::problem_page),
                 ..DoorSettings::default()
             },
@@ -255,6 +257,11 @@ fn follow(feed: Feed, scanner: Scanner, pages: ScanPages) -> Vec<JoinHandle<()>>
         }
     });
     vec![heard, watched]
+}
+
+/// What the filter of card numbers at the door is told by the modules: all exceptions in one place.
+fn card_numbers() -> CardNumberRules {
+    CardNumberRules::default().redacting(payments::WEBHOOK_ROUTE).declaring("/v1/payments", "payer_phone", Declared::Phone)
 }
 
 fn limits(config: &Config) -> LimitSettings {

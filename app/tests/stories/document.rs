@@ -40,7 +40,8 @@ async fn no_two_modules_name_a_schema_alike_and_every_address_says_who_may_ask()
         cards::routes(cards::Deps::new(store.clone(), &parts.public_url)),
         leads::routes(leads::Deps { store: store.clone() }),
         ledger::routes(ledger::Deps { store: store.clone() }),
-        risk::routes(risk::Deps { store }),
+        risk::routes(risk::Deps { store: store.clone() }),
+        payments::routes(payments::Deps { store, public_url: parts.public_url.clone(), health: parts.payments_health.clone() }),
         notifications::routes(notifications),
     ];
     let whole = world.document();
@@ -55,8 +56,14 @@ async fn no_two_modules_name_a_schema_alike_and_every_address_says_who_may_ask()
             assert!(whole["paths"].get(path).is_some(), "{path} is not in the whole document");
         }
     }
-    let public =
-        ["/v1/session", "/v1/session/link", "/v1/session/link/redeem", "/v1/invitations/accept", "/v1/public/requests/{request_id}"];
+    let public = [
+        "/v1/session",
+        "/v1/session/link",
+        "/v1/session/link/redeem",
+        "/v1/invitations/accept",
+        "/v1/public/requests/{request_id}",
+        payments::WEBHOOK_ROUTE,
+    ];
     for (path, item) in whole["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let is_public = !path.starts_with("/v1/") || (public.contains(&path.as_str()) && (method == "post" || path.contains("public")));
@@ -83,6 +90,7 @@ async fn every_statement_of_every_module_is_prepared_on_this_engine() {
         ("cards", cards::STATEMENTS),
         ("ledger", of_ledger.as_slice()),
         ("risk", risk::STATEMENTS),
+        ("payments", payments::STATEMENTS),
     ];
     for (module, statements) in modules {
         assert!(!statements.is_empty(), "{module} has statements");

@@ -58,6 +58,10 @@ struct Ids {
     transfer: String,
     entry: String,
     rule: String,
+    payment: String,
+    attempt: String,
+    payment_link: String,
+    provider: String,
 }
 
 /// A job whose words nobody understands, so that it is given up.
@@ -179,7 +183,26 @@ const API: &[Address] = &[
     ("GET", "/v1/risk/rules/{id}", Theirs, May, none),
     ("PATCH", "/v1/risk/rules/{id}", Theirs, MayNot, |_| json!({ "version": 1, "is_enabled": false })),
     ("GET", "/v1/risk/decisions", Own, May, none),
+    ("GET", "/v1/payments", Own, May, none),
+    ("POST", "/v1/payments", Own, MayNot, |_| json!({ "amount_minor": 500, "currency": "EUR" })),
+    ("GET", "/v1/payments/{id}", Theirs, May, none),
+    ("GET", "/v1/payments/{id}/events", Theirs, May, none),
+    ("POST", "/v1/payments/{id}/attempts", Theirs, MayNot, none),
+    ("POST", "/v1/payments/{id}/captures", Theirs, MayNot, |_| json!({})),
+    ("POST", "/v1/payments/{id}/refunds", Theirs, MayNot, |_| json!({})),
+    ("POST", "/v1/payments/webhooks/{token}", Everybody, May, |_| json!({})),
+    ("GET", "/v1/payment-links", Own, May, none),
+    ("POST", "/v1/payment-links", Own, MayNot, |_| json!({ "currency": "EUR", "description": "A table" })),
+    ("PATCH", "/v1/payment-links/{id}", Theirs, MayNot, |_| json!({ "is_active": false })),
+    ("GET", "/v1/payment-webhooks", Own, MayNot, none),
+    ("GET", "/v1/payment-providers", Own, MayNot, none),
+    ("POST", "/v1/payment-providers", Own, MayNot, |_| provider("mine")),
+    ("PATCH", "/v1/payment-providers/{id}", Theirs, MayNot, |_| json!({ "version": 1, "is_enabled": false })),
+    ("GET", "/v1/payment-routes", Own, MayNot, none),
+    ("PUT", "/v1/payment-routes", Own, MayNot, |_| json!({ "version": 0, "rules": [] })),
     // What ends things comes last.
+    ("POST", "/v1/payments/{id}/attempts/{attempt}/review", Theirs, MayNot, |_| json!({ "is_released": false })),
+    ("POST", "/v1/payments/{id}/cancel", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/close", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/reopen", Theirs, MayNot, none),
     ("DELETE", "/v1/risk/rules/{id}", Theirs, MayNot, none),
@@ -298,6 +321,22 @@ fn rule() -> Value {
     json!({ "name": "Large", "applies_to": "payout", "outcome": "hold", "condition": condition })
 }
 
+fn provider(name: &str) -> Value {
+    json!({ "name": name, "dialect": "stripe", "base_url": "http://127.0.0.1:1", "secrets": { "secret_key": "sk", "webhook_secret": "wh" } })
+}
+
+/// A payment with an attempt that monitoring holds back, so that nothing is sent: its address and the attempt.
+async fn held_payment(ada: &mut Client) -> (String, String) {
+    let condition = json!({ "kind": "amount", "currency": "EUR", "amount_minor": 1 });
+    let all = json!({ "name": "All", "applies_to": "payment_attempt", "outcome": "hold", "condition": condition });
+    ada.post("/v1/risk/rules", all).await.expect(201);
+    let asked = json!({ "amount_minor": 1_250, "currency": "EUR", "payer_email": "charles@difference.example" });
+    let payment = ada.post("/v1/payments", asked).await.expect(201).at("/id");
+    let begun = ada.post(&format!("/v1/payments/{payment}/attempts"), json!(null)).await.expect(201);
+    assert_eq!(begun.at("/attempts/0/state"), "held");
+    (payment, begun.at("/attempts/0/id"))
+}
+
 fn posting(ids: &Ids) -> Value {
     let mut posting = line(ids);
     posting["id"] = json!(format!("trf_{:032x}", 7));
@@ -351,6 +390,9 @@ impl Neighbours {
         let entry = ada.post("/v1/ledger/entries", json!({ "source": "order:0", "lines": [line, line] })).await.expect(201);
         world.book(&entry.at("/version")).await;
         let invited = json!({ "email": "open@example.com", "role": "viewer" });
+        let provider = ada.post("/v1/payment-providers", provider("stripe")).await.expect(201).at("/id");
+        let (payment, attempt) = held_payment(&mut ada).await;
+        let link = json!({ "currency": "EUR", "description": "A table by the window" });
         let ids = Ids {
             card: made.card,
             other_card: other.card,
@@ -375,6 +417,10 @@ impl Neighbours {
             transfer: entry.at("/transfers/0/id"),
             entry: entry.at("/id"),
             rule: ada.post("/v1/risk/rules", rule()).await.expect(201).at("/id"),
+            payment,
+            attempt,
+            payment_link: ada.post("/v1/payment-links", link).await.expect(201).at("/id"),
+            provider,
         };
         let (_, mut bob) = world.founded("Bobbins", "bob@bobbins.example", "Bob Bobbin").await;
         world.card(&mut bob, "Bob Bobbin", "bob@bobbins.example").await;
@@ -389,6 +435,9 @@ impl Neighbours {
             "transfers" => &ids.transfer,
             "entries" => &ids.entry,
             "rules" => &ids.rule,
+            "payments" => &ids.payment,
+            "payment-links" => &ids.payment_link,
+            "payment-providers" => &ids.provider,
             "leads" => &ids.lead,
             "webhooks" => &ids.hook,
             "members" | "people" => &ids.member,
@@ -402,6 +451,7 @@ impl Neighbours {
         let code = if template.starts_with("/v1/cards") { &ids.spare_code } else { &ids.code };
         let file = if template.starts_with("/c/") { format!("{}.vcf", ids.card) } else { format!("{}.jpg", "0".repeat(64)) };
         let path = template.replace("{id}", id).replace("{code}", code).replace("{file}", &file).replace("{request_id}", &ids.request);
+        let path = path.replace("{attempt}", &ids.attempt);
         path.replace("{key}", "lead_captured").replace("{language}", "en").replace("{token}", "wrong").replace("{content}", "0")
     }
 

@@ -20,8 +20,8 @@ use crate::health::Health;
 use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
 use views::{
-    CaptureBody, EventView, LinkBody, LinkEditBody, LinkView, NewPaymentBody, PaymentQuery, PaymentView, RefundBody, ReviewBody, WaitQuery,
-    WebhookView,
+    CaptureBody, LinkEditBody, NewPaymentBody, PaymentEventView, PaymentLinkBody, PaymentLinkView, PaymentQuery, PaymentView,
+    ProviderWebhookView, RefundBody, ReviewBody, WaitQuery,
 };
 
 /// What the routes need.
@@ -103,13 +103,13 @@ async fn get(
 
 /// Lists what happened to a payment, the oldest first.
 #[utoipa::path(get, path = "/v1/payments/{id}/events", tag = "payments", params(("id" = String, Path), PageQuery),
-    responses((status = 200, body = List<EventView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+    responses((status = 200, body = List<PaymentEventView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn events(
     State(deps): State<Deps>,
     call: Call,
     Path(id): Path<IntentId>,
     Query(query): Query<PageQuery>,
-) -> Result<Answer<List<EventView>>, Problem> {
+) -> Result<Answer<List<PaymentEventView>>, Problem> {
     let workspace = allowed(&call, grants::READ)?;
     let limit = query.limit()?;
     let after = query.after.as_deref().unwrap_or("0").parse::<i64>();
@@ -117,7 +117,9 @@ async fn events(
     let mut reads = deps.store.read();
     queries::get(&mut reads, workspace, id).await?;
     let found = queries::history(&mut reads, workspace, id, after, i64::from(limit) + 1).await?;
-    Ok(Answer::ok(List::page(found, limit as usize, |recorded| recorded.version.to_string()).map(|recorded| EventView::from(&recorded))))
+    Ok(Answer::ok(
+        List::page(found, limit as usize, |recorded| recorded.version.to_string()).map(|recorded| PaymentEventView::from(&recorded)),
+    ))
 }
 
 /// Begins an attempt at the provider that the routes choose. The page's address is there within moments: get the payment with
@@ -197,58 +199,62 @@ async fn cancel(State(deps): State<Deps>, call: Call, Path(id): Path<IntentId>) 
 
 /// Lists payment links, the newest first.
 #[utoipa::path(get, path = "/v1/payment-links", tag = "payments", params(PageQuery),
-    responses((status = 200, body = List<LinkView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
-async fn links(State(deps): State<Deps>, call: Call, Query(query): Query<PageQuery>) -> Result<Answer<List<LinkView>>, Problem> {
+    responses((status = 200, body = List<PaymentLinkView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn links(State(deps): State<Deps>, call: Call, Query(query): Query<PageQuery>) -> Result<Answer<List<PaymentLinkView>>, Problem> {
     let workspace = allowed(&call, grants::READ)?;
     let limit = query.limit()?;
     let before = query.after.as_deref().map(LinkId::parse).transpose();
     let before = before.map_err(|_| PaymentError::field("after", "must be the next of a page"))?;
     let found = queries::links(&mut deps.store.read(), workspace, before, i64::from(limit) + 1).await?;
     let url = deps.public_url.clone();
-    Ok(Answer::ok(List::page(found, limit as usize, |link| link.id.to_string()).map(|link| LinkView::of(&link, &url))))
+    Ok(Answer::ok(List::page(found, limit as usize, |link| link.id.to_string()).map(|link| PaymentLinkView::of(&link, &url))))
 }
 
 /// Makes a link that anybody may pay with.
-#[utoipa::path(post, path = "/v1/payment-links", tag = "payments", request_body = LinkBody,
-    responses((status = 201, body = LinkView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
-async fn make_link(State(deps): State<Deps>, call: Call, Json(body): Json<LinkBody>) -> Result<Answer<LinkView>, Problem> {
+#[utoipa::path(post, path = "/v1/payment-links", tag = "payments", request_body = PaymentLinkBody,
+    responses((status = 201, body = PaymentLinkView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn make_link(State(deps): State<Deps>, call: Call, Json(body): Json<PaymentLinkBody>) -> Result<Answer<PaymentLinkView>, Problem> {
     effect_created(&deps.store, &call, (body, deps.public_url.clone()), |tx, (body, url)| {
-        Box::pin(async move { Ok(LinkView::of(&commands::make_link(tx, body.parse()?).await?, &url)) })
+        Box::pin(async move { Ok(PaymentLinkView::of(&commands::make_link(tx, body.parse()?).await?, &url)) })
     })
     .await
 }
 
 /// Opens a link or closes it.
 #[utoipa::path(patch, path = "/v1/payment-links/{id}", tag = "payments", params(("id" = String, Path)), request_body = LinkEditBody,
-    responses((status = 200, body = LinkView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+    responses((status = 200, body = PaymentLinkView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn edit_link(
     State(deps): State<Deps>,
     call: Call,
     Path(id): Path<LinkId>,
     Json(body): Json<LinkEditBody>,
-) -> Result<Answer<LinkView>, Problem> {
+) -> Result<Answer<PaymentLinkView>, Problem> {
     effect(&deps.store, &call, (id, body, deps.public_url.clone()), |tx, (id, body, url)| {
-        Box::pin(async move { Ok(LinkView::of(&commands::switch_link(tx, id, body.is_active).await?, &url)) })
+        Box::pin(async move { Ok(PaymentLinkView::of(&commands::switch_link(tx, id, body.is_active).await?, &url)) })
     })
     .await
 }
 
 /// Lists webhooks of providers, the newest first, with what became of them.
 #[utoipa::path(get, path = "/v1/payment-webhooks", tag = "payments", params(PageQuery),
-    responses((status = 200, body = List<WebhookView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
-async fn webhooks(State(deps): State<Deps>, call: Call, Query(query): Query<PageQuery>) -> Result<Answer<List<WebhookView>>, Problem> {
+    responses((status = 200, body = List<ProviderWebhookView>), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn webhooks(
+    State(deps): State<Deps>,
+    call: Call,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<ProviderWebhookView>>, Problem> {
     let workspace = allowed(&call, grants::MANAGE)?;
     let limit = query.limit()?;
     let before = query.after.as_deref().map(crate::WebhookId::parse).transpose();
     let before = before.map_err(|_| PaymentError::field("after", "must be the next of a page"))?;
     let found = queries::webhooks(&mut deps.store.read(), workspace, "", before, i64::from(limit) + 1).await?;
-    Ok(Answer::ok(List::page(found, limit as usize, |row| row.id.to_string()).map(|row| WebhookView::from(&row))))
+    Ok(Answer::ok(List::page(found, limit as usize, |row| row.id.to_string()).map(|row| ProviderWebhookView::from(&row))))
 }
 
 /// Takes a provider's webhook. The address holds what only the provider knows; what it says is checked by its signature, or
 /// only causes a query.
 #[utoipa::path(post, path = "/v1/payments/webhooks/{token}", tag = "payments", params(("token" = String, Path)), request_body = String,
-    responses((status = 200, description = "It is kept and will be worked off."), gateway::openapi::ErrorResponses), security(()))]
+    responses((status = 200, description = "It is kept and will be worked off."), gateway::openapi::ErrorResponses))]
 async fn take_webhook(
     State(deps): State<Deps>,
     Path(token): Path<String>,

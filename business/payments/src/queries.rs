@@ -35,6 +35,11 @@ pub async fn get(reads: &mut impl Reads, workspace: WorkspaceId, id: IntentId) -
     find(reads, workspace, id).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
 
+/// The intent of this identifier and whose it is: a payer who comes back from a provider's page knows no workspace.
+pub async fn intent_everywhere(reads: &mut impl Reads, id: IntentId) -> Result<Option<(WorkspaceId, Intent)>, StoreError> {
+    reads.row(&sql::FIND_INTENT_EVERYWHERE, params![&id], |row| Ok((row.id("workspace")?, sql::intent(row)?))).await
+}
+
 /// Intents, the newest first, older than `before`.
 pub async fn list(
     reads: &mut impl Reads,

@@ -18,6 +18,7 @@ store::statements! {
     UPDATE_INTENT = "update payments_intents set version = $3, state = $4, changed_at = $5, body = $6
         where workspace = $1 and id = $2 and version = $7";
     FIND_INTENT = "select body from payments_intents where workspace = $1 and id = $2";
+    FIND_INTENT_EVERYWHERE = "select workspace, body from payments_intents where id = $1";
     LIST_INTENTS = "select body from payments_intents where workspace = $1 and id < $2
         and ($3 = '' or state = $3) and ($4 = '' or customer = $4) and ($5 = '' or link = $5) order by id desc limit $6";
     INSERT_EVENT = "insert into payments_events (workspace, subject, version, name, actor, recorded_at, body) values ($1, $2, $3, $4, $5, $6, $7)";

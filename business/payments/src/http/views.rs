@@ -199,7 +199,7 @@ pub struct PaymentView {
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<serde_json::Value>,
     /// Every attempt, the oldest first.
-    pub attempts: Vec<AttemptView>,
+    pub attempts: Vec<PaymentAttemptView>,
     /// Every refund, the oldest first.
     pub refunds: Vec<RefundView>,
     /// How often it changed.
@@ -217,7 +217,7 @@ pub struct PaymentView {
 
 /// One try at one provider.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct AttemptView {
+pub struct PaymentAttemptView {
     /// Its identifier, and the reference that the provider was given.
     pub id: String,
     /// At this provider.
@@ -291,7 +291,7 @@ fn error_code(state: &StepState) -> Option<String> {
     }
 }
 
-impl From<&Attempt> for AttemptView {
+impl From<&Attempt> for PaymentAttemptView {
     fn from(attempt: &Attempt) -> Self {
         let (error_class, error_code_word) = match &attempt.state {
             AttemptState::Declined { class, code } => (Some(class.as_str().to_owned()), Some(code.clone())),
@@ -368,7 +368,7 @@ impl From<&Intent> for PaymentView {
             link: intent.link.map(|link| link.to_string()),
             credit_account: intent.credit_account.clone(),
             metadata: intent.metadata.clone(),
-            attempts: intent.attempts.iter().map(AttemptView::from).collect(),
+            attempts: intent.attempts.iter().map(PaymentAttemptView::from).collect(),
             refunds: intent.refunds.iter().map(RefundView::from).collect(),
             version: intent.version,
             expires_at: intent.expires_at,
@@ -380,7 +380,7 @@ impl From<&Intent> for PaymentView {
 
 /// Something that happened to a payment.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct EventView {
+pub struct PaymentEventView {
     /// Which one, from 1.
     pub version: i64,
     /// What happened.
@@ -395,7 +395,7 @@ pub struct EventView {
     pub body: serde_json::Value,
 }
 
-impl From<&Recorded> for EventView {
+impl From<&Recorded> for PaymentEventView {
     fn from(recorded: &Recorded) -> Self {
         Self {
             version: recorded.version,
@@ -410,7 +410,7 @@ impl From<&Recorded> for EventView {
 /// A link that is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LinkBody {
+pub struct PaymentLinkBody {
     /// How much, in minor units; without it the payer says so.
     #[schema(minimum = 1)]
     amount_minor: Option<i64>,
@@ -422,7 +422,7 @@ pub struct LinkBody {
     credit_account: Option<String>,
 }
 
-impl LinkBody {
+impl PaymentLinkBody {
     pub(super) fn parse(self) -> Result<NewLink, PaymentError> {
         Ok(NewLink {
             amount_minor: self.amount_minor,
@@ -443,7 +443,7 @@ pub struct LinkEditBody {
 
 /// A payment link.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct LinkView {
+pub struct PaymentLinkView {
     /// Its identifier.
     pub id: String,
     /// Where people pay.
@@ -465,7 +465,7 @@ pub struct LinkView {
     pub created_at: Timestamp,
 }
 
-impl LinkView {
+impl PaymentLinkView {
     pub(super) fn of(link: &Link, public_url: &str) -> Self {
         Self {
             id: link.id.to_string(),
@@ -483,7 +483,7 @@ impl LinkView {
 
 /// A webhook that came.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct WebhookView {
+pub struct ProviderWebhookView {
     /// Its identifier.
     pub id: String,
     /// From this provider.
@@ -503,7 +503,7 @@ pub struct WebhookView {
     pub received_at: Timestamp,
 }
 
-impl From<&WebhookRow> for WebhookView {
+impl From<&WebhookRow> for ProviderWebhookView {
     fn from(row: &WebhookRow) -> Self {
         let body = String::from_utf8_lossy(&row.stored.body);
         Self {
