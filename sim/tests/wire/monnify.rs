@@ -462,7 +462,8 @@ async fn a_settlement_pays_gross_less_fee_and_its_report_has_exactly_the_planted
     assert_eq!(references.len(), 1);
     let reference = &references[0];
     let net_minor: i64 = truth.iter().map(|(_, gross)| net(*gross)).sum();
-    assert_eq!(merchant.moved(reference), [(MovementKind::Settled, net_minor, "NGN".to_owned())]);
+    let settled: Vec<_> = merchant.world.sim.movements().into_iter().filter(|moved| moved.kind == MovementKind::Settled).collect();
+    assert_eq!(settled.iter().map(|moved| (&moved.provider_id, moved.amount_minor)).collect::<Vec<_>>(), [(reference, net_minor)]);
     let event = merchant.world.receiver.next().await.json();
     assert_eq!((&event["eventType"], minor_of(&event["eventData"]["amount"], 2)), (&json!("SETTLEMENT"), Some(net_minor)));
 

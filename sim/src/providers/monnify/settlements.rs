@@ -95,7 +95,7 @@ fn batch(books: &mut Books, currency: String, mut lines: Vec<Payment>, plant: Pl
     let net_minor = settlement.gross_minor - settlement.fee_minor;
     books.moved(Moved {
         kind: MovementKind::Settled,
-        reference: &reference,
+        reference: "",
         provider_id: &reference,
         amount_minor: net_minor,
         currency: &settlement.currency,
