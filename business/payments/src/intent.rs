@@ -276,7 +276,7 @@ impl Attempt {
         if is_closed || !matches!(self.state, AttemptState::Authorized | AttemptState::Charged) {
             0
         } else {
-            (self.authorized_minor - spoken_for).max(0)
+            (self.authorized_minor - spoken_for.max(self.captured_minor)).max(0)
         }
     }
 

@@ -4,3 +4,7 @@
 
 #[path = "all/contract/mod.rs"]
 mod contract;
+#[path = "all/engine.rs"]
+mod engine;
+#[path = "all/till.rs"]
+mod till;
