@@ -407,8 +407,58 @@ mod tests {
         let gate = Gate::new("x", GateLimits { suspect_failures: 2, failures_max: 9, ..GateLimits::default() }, clock);
         gate.enter("a").ok().unwrap().done(Went::Ill, Duration::ZERO);
         let both = [gate.enter("a").ok().unwrap(), gate.enter("a").ok().unwrap()];
-        both.map(|slot| slot.done(Went::Ill, Duration::ZERO));
+        for slot in both {
+            slot.done(Went::Ill, Duration::ZERO);
+        }
         let _held = gate.enter("a").ok().unwrap();
         assert!(gate.enter("a").is_err(), "three in a row are news");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_happens_slots_are_counted_and_no_bound_is_passed(steps in proptest::collection::vec((0_u8..6, 0_u8..4, 0_u64..8), 0..400)) {
+            let clock = Clock::stopped(Timestamp::from_seconds(1_000));
+            let limits = GateLimits { crowded_at: 6, per_crowded: 2, remembered_max: 3, ..GateLimits::default() };
+            let gate = gate_with(limits.clone(), &clock);
+            let mut held: Vec<(u8, Slot)> = Vec::new();
+            for (step, name, seconds) in steps {
+                match step {
+                    0..3 => {
+                        let of_this = held.iter().filter(|(of, _)| *of == name).count();
+                        match gate.enter(&name.to_string()) {
+                            Ok(slot) => {
+                                proptest::prop_assert!(of_this < limits.per_destination);
+                                proptest::prop_assert!(held.len() < limits.crowded_at || of_this < limits.per_crowded);
+                                held.push((name, slot));
+                            }
+                            Err(wait) => proptest::prop_assert!(!wait.is_zero() && wait <= TURN_MAX),
+                        }
+                    }
+                    3 if !held.is_empty() => drop(held.swap_remove(usize::from(name) % held.len())),
+                    4 if !held.is_empty() => {
+                        let went = if seconds % 2 == 0 { Went::Well } else { Went::Ill };
+                        held.swap_remove(usize::from(name) % held.len()).1.done(went, Duration::from_secs(seconds));
+                    }
+                    _ => clock.advance(Duration::from_secs(seconds)),
+                }
+                let inside = gate.lock();
+                let counted: usize = inside.destinations.values().map(|destination| destination.in_flight).sum();
+                proptest::prop_assert_eq!((counted, inside.in_flight), (held.len(), held.len()));
+                let suspects = held.iter().filter(|(_, slot)| slot.is_suspect).count();
+                proptest::prop_assert_eq!(inside.suspects_in_flight, suspects);
+                proptest::prop_assert!(suspects <= limits.suspects_max.max(2) && inside.destinations.len() <= 4);
+            }
+            held.clear();
+            let (in_flight, suspects) = {
+                let inside = gate.lock();
+                (inside.in_flight, inside.suspects_in_flight)
+            };
+            proptest::prop_assert_eq!((in_flight, suspects), (0, 0));
+            clock.advance(limits.open_max);
+            // However it went, everybody gets in again in the end.
+            for name in 0..4_u8 {
+                proptest::prop_assert!(gate.is_well(&name.to_string()) && gate.enter(&name.to_string()).is_ok());
+            }
+        }
     }
 }
