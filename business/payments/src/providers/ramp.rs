@@ -153,7 +153,7 @@ impl Line<'_> {
 
     /// Looks at something; None where Ramp says that it is not there.
     async fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
-        let answer = self.call(Request::get(self.url(path)).for_report()).await?;
+        let answer = self.call(Request::get(self.url(path))).await?;
         match answer.status {
             200..=299 => answers::body(&answer).map(Some),
             404 if units::exact(&answer.body).is_some_and(|body| body["error_v2"].is_object()) => Ok(None),
@@ -184,7 +184,11 @@ impl Line<'_> {
 
     async fn ask_payout(&self, reference: &str, provider_ref: Option<&str>) -> Result<Told, Failure> {
         let found = match provider_ref {
-            Some(id) => self.get(&format!("/transfers/{}", part(id))).await?,
+            Some(id) => match self.get(&format!("/transfers/{}", part(id))).await? {
+                // The answer is about what was asked for, or it is none.
+                Some(known) if text(&known, "/id") != Some(id) => return Err(Failure::unknown("an answer about another transfer")),
+                found => found,
+            },
             None => {
                 let list =
                     self.get(&format!("/transfers?reference={}&page_size={LIST_MAX}", part(reference))).await?.unwrap_or(Value::Null);

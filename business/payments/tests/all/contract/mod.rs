@@ -9,8 +9,12 @@ mod reports;
 mod webhooks;
 mod world;
 
+mod monnify;
 mod paypal;
+mod ramp;
+mod ramp_network;
 mod stripe;
+mod zenith;
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use kernel::{Clock, Currency, Entropy, Id as _, Money, RawId};
 use payments::{
-    Account, AttemptId, CaptureId, CaptureMethod, Client, Done, Failure, Notice, Observation, Order, Payer, Provider, ProviderId, Question,
-    RefundId, Seen, Told, Trust, Webhook, WebhookError,
+    Account, AttemptId, CaptureId, CaptureMethod, Client, Dialect, Done, Failure, Notice, Observation, Order, Payer, Provider, ProviderId,
+    Question, RefundId, Seen, Told, Trust, Webhook, WebhookError,
 };
 use serde_json::Value;
 use sim::bank::{Movement, MovementKind};
@@ -155,9 +155,25 @@ impl<'a> World<'a> {
     pub async fn open(&self, amount: Money, method: CaptureMethod) -> Opened {
         let reference = self.attempt();
         match self.send(&self.page(&reference, amount, method)).await {
-            Ok(Done::Page { provider_ref, url, .. }) => Opened { reference, provider_ref, url, amount, method },
+            Ok(Done::Page { provider_ref, url, .. }) => {
+                let provider_ref = provider_ref.or(self.visit(&reference, &url).await);
+                Opened { reference, provider_ref, url, amount, method }
+            }
             other => panic!("no page but {other:?}"),
         }
+    }
+
+    /// The payer's browser, where a page is only an address until somebody looks at it; answers what the provider told of it.
+    pub async fn visit(&self, reference: &str, url: &str) -> Option<String> {
+        if self.promise.dialect != Dialect::RampNetwork {
+            return None;
+        }
+        let mut browser = sim::client::Client::default();
+        let answer = browser.send(http::Method::GET, url, &[], Bytes::new(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(answer.status, 303, "{:?}", answer.json());
+        let came = self.webhooks().await;
+        let notices = came.iter().flat_map(|came| self.read(came));
+        notices.filter(|notice| notice.reference.as_deref() == Some(reference)).find_map(|notice| notice.provider_ref)
     }
 
     pub fn question(opened: &Opened) -> Question {
