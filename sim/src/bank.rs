@@ -176,9 +176,14 @@ impl Books {
     }
 
     fn load(&mut self, path: &Path) -> std::io::Result<()> {
-        for line in BufReader::new(File::open(path)?).lines() {
-            // The last line may be torn by a kill; nothing was answered for it.
-            let Ok(line) = serde_json::from_str(&line?) else { break };
+        let mut lines = BufReader::new(File::open(path)?).lines().enumerate().peekable();
+        while let Some((place, line)) = lines.next() {
+            let line = match serde_json::from_str(&line?) {
+                Ok(line) => line,
+                // The last line may be torn by a kill; nothing was answered for it.
+                Err(_) if lines.peek().is_none() => break,
+                Err(error) => return Err(std::io::Error::other(format!("line {} of {} is broken: {error}", place + 1, path.display()))),
+            };
             match line {
                 Line::Put(kind, id, document) => self.shelve(&kind, &id, document),
                 Line::Link(index, key, id) => self.links.entry((index, key)).or_default().push(id),

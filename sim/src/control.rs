@@ -25,7 +25,8 @@ pub(crate) fn refusal(status: u16, error: &str) -> Reply {
 }
 
 fn is_form(call: &Call) -> bool {
-    call.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+    // What `curl -d '{…}'` sends says that it is a form.
+    !call.body.starts_with(b"{") && call.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
 /// The body of JSON or of a form; empty fields of a form are left out and numbers are numbers.

@@ -20,8 +20,9 @@
 //! It knows nothing of Tessera but where webhooks go, so that a mistake of one side is not repeated by the other.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -203,6 +204,16 @@ pub struct Simulator {
     house: Arc<House>,
     address: SocketAddr,
     tasks: JoinSet<()>,
+    /// Held as long as the folder is used.
+    _lock: Option<File>,
+}
+
+/// Two simulators that write to one folder would mix their books.
+fn lock(folder: &Path) -> std::io::Result<File> {
+    std::fs::create_dir_all(folder)?;
+    let file = File::create(folder.join("lock"))?;
+    file.try_lock().map_err(|_| std::io::Error::other(format!("another simulator uses the folder {}", folder.display())))?;
+    Ok(file)
 }
 
 /// Starts a simulator in the runtime of the caller.
@@ -214,6 +225,7 @@ pub async fn start(options: Options) -> std::io::Result<Simulator> {
     let address = listener.local_addr()?;
     let url = options.public_url.unwrap_or_else(|| format!("http://{address}"));
     let url = url.trim_end_matches('/').to_owned();
+    let lock = options.folder.as_deref().map(lock).transpose()?;
     let shared = Arc::new(Shared { salt: faults::roll(bank::clock_ms().unsigned_abs(), u64::from(address.port())), ..Shared::default() });
     let mut booths = BTreeMap::new();
     for dialect in Dialect::ALL {
@@ -224,7 +236,7 @@ pub async fn start(options: Options) -> std::io::Result<Simulator> {
         .into_iter()
         .map(|dialect| {
             let path = |tessera: &String| format!("{}/v1/payments/webhooks/demo-{}", tessera.trim_end_matches('/'), dialect.word());
-            let url = options.tessera.as_ref().map(path).unwrap_or_default();
+            let url = options.tessera.as_ref().filter(|tessera| !tessera.is_empty()).map(path).unwrap_or_default();
             (dialect, Target { url, secret: dialect.webhook_secret().to_owned() })
         })
         .collect();
@@ -234,7 +246,7 @@ pub async fn start(options: Options) -> std::io::Result<Simulator> {
     let rules = Mutex::new(Rules::seeded(options.seed));
     let house = Arc::new(House { booths, providers, rules, courier, shared, url, hang: options.hang });
     tasks.spawn(door::open(listener, house.clone()));
-    Ok(Simulator { house, address, tasks })
+    Ok(Simulator { house, address, tasks, _lock: lock })
 }
 
 impl Simulator {

@@ -13,7 +13,7 @@ struct Arguments {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:4100")]
     listen: SocketAddr,
-    /// Where webhooks go: to {tessera}/v1/payments/webhooks/demo-{dialect}.
+    /// Where webhooks go: to {tessera}/v1/payments/webhooks/demo-{dialect}; empty for nowhere.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     tessera: String,
     /// A folder that keeps what was charged over a restart; without it all is in memory.
@@ -53,7 +53,10 @@ async fn main() -> ExitCode {
     for dialect in sim::Dialect::ALL {
         println!("  {:<13} {}", dialect.word(), simulator.at(dialect));
     }
-    println!("Webhooks go to {}/v1/payments/webhooks/demo-…", arguments.tessera);
+    match arguments.tessera.as_str() {
+        "" => println!("Webhooks go nowhere until they are told where."),
+        tessera => println!("Webhooks go to {tessera}/v1/payments/webhooks/demo-…"),
+    }
     match &arguments.data {
         Some(folder) => println!("What was charged is kept in {}.", folder.display()),
         None => println!("All is in memory; --data FOLDER keeps it."),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use http::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{Books, Movement};
@@ -14,6 +14,9 @@ use crate::{Dialect, money};
 
 /// Rows of each list on the desk.
 const ROWS: usize = 25;
+
+/// What is encoded in a path: all but letters, digits and the marks that RFC 3986 calls unreserved.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// How a hosted page stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +72,7 @@ pub struct Page {
 impl Page {
     /// Where it is shown: `{url}/pay/{dialect}/{id}`.
     pub fn url(&self, url: &str) -> String {
-        format!("{url}/pay/{}/{}", self.dialect.word(), utf8_percent_encode(&self.id, NON_ALPHANUMERIC))
+        format!("{url}/pay/{}/{}", self.dialect.word(), utf8_percent_encode(&self.id, PATH))
     }
 }
 

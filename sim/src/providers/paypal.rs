@@ -308,7 +308,7 @@ fn keyed(books: &mut Books, call: &Call) -> Result<Done, Fail> {
     let is_whole = call.header("prefer").is_some_and(|prefer| prefer.contains("return=representation"));
     let ask = Ask { body: call.json(), twist, key, is_whole };
     let done = handle(books, call, &parts, &ask)?;
-    if let Some(place) = place {
+    if let Some(place) = place.filter(|_| done.made.is_some() || done.status == 204) {
         let (kind, id) = done.made.clone().unwrap_or_default();
         let at_ms = books.now_ms();
         books.put("request", &place, json!({"kind": kind, "id": id, "at_ms": at_ms}));

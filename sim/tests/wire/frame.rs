@@ -324,6 +324,7 @@ async fn what_was_charged_survives_a_restart() {
     let folder = std::env::temp_dir().join(format!("sim-{}-{}", std::process::id(), line!()));
     let options = Options { folder: Some(folder.clone()), ..Options::default() };
     let world = World::with(options.clone()).await;
+    assert!(sim::start(options.clone()).await.is_err(), "a folder has one simulator");
     charge(&world, "", PATIENCE).await.unwrap();
     session(&world).await;
     let before = world.sim.movements();
@@ -334,13 +335,19 @@ async fn what_was_charged_survives_a_restart() {
     text.push_str("{\"Put\":[\"intent\",\"pi_torn");
     std::fs::write(&path, text).unwrap();
 
-    let world = World::with(options).await;
+    let world = World::with(options.clone()).await;
     assert_eq!(world.sim.movements(), before);
     let replayed = charge(&world, "", PATIENCE).await.unwrap();
     assert_eq!((replayed.header("idempotent-replayed"), charged(&world)), (Some("true"), 1));
     world.sim.pay("ref-1").unwrap();
     assert_eq!(world.sim.movements()[1].sequence, 2);
     world.sim.stop().await;
+
+    // What is broken further up is no torn line: it is not thrown away without a word.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("broken\n{text}")).unwrap();
+    let error = sim::start(options).await.err().unwrap();
+    assert!(error.to_string().contains("line 1 of"), "{error}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
