@@ -6,6 +6,7 @@ mod hostile_bench;
 mod ledger_bench;
 mod ledger_crash;
 mod paced;
+mod payments_bench;
 mod process;
 mod receivers;
 mod request_bench;
@@ -71,6 +72,9 @@ fn main() -> ExitCode {
             "ledger" => ledger_bench::run(&options).await,
             "ledger-crash" => ledger_crash::run(&options).await,
             "ledger-crash-child" => ledger_crash::child(&options).await,
+            "payments" => payments_bench::run(&options).await,
+            "hang" => payments_bench::hang(&options).await,
+            "simulator" => payments_bench::simulator().await.map(|()| serde_json::Value::Null),
             "start" => start_bench::run(&options).await,
             "bare-axum" => request_bench::bare_axum().await.map(|()| serde_json::Value::Null),
             other => Err(format!("no benchmark is called {other}")),
