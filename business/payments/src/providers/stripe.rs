@@ -9,6 +9,7 @@ mod objects;
 mod report;
 mod webhook;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -278,28 +279,43 @@ impl Line<'_> {
         Ok(Told::Float(float))
     }
 
-    /// Balance transactions of a time, one array of all pages.
-    async fn settled(&self, from: Timestamp, until: Timestamp) -> Result<Told, Failure> {
-        let (from, until) = (from.as_seconds(), until.as_seconds());
-        let base =
-            format!("/v1/balance_transactions?created%5Bgte%5D={from}&created%5Blt%5D={until}&expand%5B%5D=data.source&limit={LIST_MAX}");
-        let mut all = Vec::new();
-        let mut after = String::new();
+    /// Every page of a list of balance transactions, one after the other.
+    async fn balance_transactions(&self, filter: &str) -> Result<Vec<Value>, Failure> {
+        let (mut all, mut after) = (Vec::new(), String::new());
         for _ in 0..PAGES_MAX {
-            let request = Request::get(format!("{}{base}{after}", self.account.base_url)).for_report();
+            let path = format!("/v1/balance_transactions?{filter}&limit={LIST_MAX}{after}");
+            let request = Request::get(format!("{}{path}", self.account.base_url)).for_report();
             let mut page = self.look(request).await?.ok_or_else(|| Failure::unknown("no list"))?;
             let lines = page.get_mut("data").and_then(Value::as_array_mut).ok_or_else(|| Failure::unknown("a list without lines"))?;
             let last = lines.last().and_then(|line| owned(line, "/id"));
             all.append(lines);
             match last {
                 Some(last) if page["has_more"] == Value::Bool(true) => after = format!("&starting_after={}", part(&last)),
-                _ => {
-                    let bytes = serde_json::to_vec(&all).map_err(|_| Failure::unknown("a list that cannot be kept"))?;
-                    return Ok(Told::Report(bytes));
-                }
+                _ => return Ok(all),
             }
         }
         Err(Failure::Refused { class: ErrorClass::InvalidRequest, code: "the time has more than 100000 balance transactions".to_owned() })
+    }
+
+    /// Balance transactions of a time, one array of all pages; each names the automatic payout that settled it, where that is of
+    /// this time too. Of a payout that was asked for by hand Stripe does not say what it settles.
+    async fn settled(&self, from: Timestamp, until: Timestamp) -> Result<Told, Failure> {
+        let time = format!("created%5Bgte%5D={}&created%5Blt%5D={}", from.as_seconds(), until.as_seconds());
+        let mut all = self.balance_transactions(&format!("{time}&expand%5B%5D=data.source")).await?;
+        let payouts = all.iter().filter(|line| line.pointer("/source/automatic") == Some(&Value::Bool(true)));
+        let payouts: Vec<String> = payouts.filter_map(|line| owned(line, "/source/id")).collect();
+        let mut settled_by = HashMap::new();
+        for payout in payouts {
+            for line in self.balance_transactions(&format!("payout={}", part(&payout))).await? {
+                settled_by.extend(owned(&line, "/id").map(|line| (line, payout.clone())));
+            }
+        }
+        for line in &mut all {
+            if let Some(payout) = owned(line, "/id").and_then(|id| settled_by.remove(&id)) {
+                line["payout"] = Value::String(payout);
+            }
+        }
+        serde_json::to_vec(&all).map(Told::Report).map_err(|_| Failure::unknown("a list that cannot be kept"))
     }
 }
 

@@ -148,6 +148,45 @@ pub async fn an_answer_that_cannot_be_read_leaves_the_outcome_unknown(promise: &
     }
 }
 
+pub async fn a_provider_that_never_answers_leaves_the_outcome_unknown(promise: &Promise) {
+    let mut world = World::new(promise).await;
+    let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.account.base_url = format!("http://{}", door.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((connection, _)) = door.accept().await {
+            silent.push(connection);
+        }
+    });
+    world.client.keep_token(world.account.id, "token", Duration::from_secs(86_400));
+    world.client = world.client.clone().with_deadline(Duration::from_millis(50));
+    for order in orders(&world) {
+        let ended = world.send(&order).await;
+        let is_address = matches!((&ended, &order), (Ok(Done::Page { .. }), Order::OpenPage { .. }));
+        assert!(is_address || matches!(ended, Err(Failure::Unknown { .. } | Failure::NotSent { .. })), "{order:?}: {ended:?}");
+    }
+    for question in questions(&world) {
+        let told = world.ask(&question).await;
+        assert!(matches!(told, Err(Failure::Unknown { .. } | Failure::NotSent { .. }) | Ok(Told::NotFound)), "{question:?}: {told:?}");
+    }
+}
+
+pub async fn a_wrong_or_missing_secret_is_our_own_set_up(promise: &Promise) {
+    let mut world = World::new(promise).await;
+    let names: Vec<String> = world.account.secrets.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    let is_set_up = |ended: &Result<Done, Failure>| matches!(ended, Err(Failure::Refused { class: payments::ErrorClass::SetUp, .. }));
+    for secrets in [serde_json::json!({}), names.iter().map(|name| (name.clone(), serde_json::Value::from("not-the-right-one"))).collect()]
+    {
+        world.account.secrets = secrets;
+        for order in orders(&world) {
+            let ended = world.send(&order).await;
+            let is_address = matches!((&ended, &order), (Ok(Done::Page { .. }), Order::OpenPage { .. }));
+            assert!(is_address || is_set_up(&ended), "{order:?}: {ended:?}");
+        }
+    }
+    assert!(world.sim.movements().is_empty());
+}
+
 pub async fn nothing_secret_is_in_a_failure(promise: &Promise) {
     let (world, said) = silenced(promise).await;
     let secrets = secrets(&world.account.secrets);

@@ -162,3 +162,39 @@ pub async fn a_lost_refund_is_found_and_not_done_twice(promise: &Promise) {
     assert!(promise.abilities.keeps_keys_for.is_none() || again.is_ok(), "{again:?}");
     assert_eq!(world.moved_minor(MovementKind::Refunded), 10_000);
 }
+
+pub async fn the_same_refund_many_times_at_once_is_one(promise: &Promise) {
+    if !promise.abilities.refunds || !promise.abilities.refunds_in_parts {
+        return;
+    }
+    let world = World::new(promise).await;
+    let (opened, paid) = world.paid(world.money(10_000), CaptureMethod::Automatic).await;
+    let refunding = Refunding::new(&world, &opened, &paid, 1_000);
+    let ended = futures_util::future::join_all((0..8).map(|_| world.send(&refunding.order))).await;
+    assert!(ended.iter().any(Result::is_ok), "{ended:?}");
+    let surely_not =
+        |end: &Result<Done, Failure>| matches!(end, Err(Failure::Refused { class, .. }) if *class != payments::ErrorClass::InvalidRequest);
+    assert!(!ended.iter().any(surely_not), "{ended:?}");
+    assert_eq!(world.moved_minor(MovementKind::Refunded), 1_000);
+}
+
+pub async fn a_refund_that_the_provider_refuses_says_so(promise: &Promise) {
+    if !promise.abilities.refunds {
+        return;
+    }
+    let world = World::new(promise).await;
+    let (opened, paid) = world.paid(world.money(10_000), CaptureMethod::Automatic).await;
+    let refunding = Refunding::new(&world, &opened, &paid, 10_000);
+    world.fault("refund", Fault::Decline("FAILED".to_owned()));
+    let seen = match world.send(&refunding.order).await {
+        Ok(Done::Observed(first)) if first.seen == Seen::Pending => {
+            world.sim.advance(promise.is_done_after);
+            world.known(&refunding.question(&opened, &paid, first.provider_ref)).await.seen
+        }
+        Ok(Done::Observed(first)) => first.seen,
+        Err(Failure::Refused { class, code }) => Seen::Declined { class, code },
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(seen, Seen::Declined { .. }), "{seen:?}");
+    assert_eq!(world.moved_minor(MovementKind::Refunded), 0);
+}

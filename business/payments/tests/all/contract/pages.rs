@@ -184,3 +184,28 @@ pub async fn another_amount_or_currency_is_observed_as_such(promise: &Promise) {
         assert_ne!(paid, amount, "{fault:?}");
     }
 }
+
+pub async fn who_leaves_the_page_has_paid_nothing(promise: &Promise) {
+    if !promise.abilities.has_pages {
+        return;
+    }
+    let world = World::new(promise).await;
+    let opened = world.open(world.money(10_000), AUTOMATIC).await;
+    world.sim.abandon(&opened.reference).unwrap();
+    let told = world.ask(&World::question(&opened)).await.unwrap();
+    let is_paid = matches!(&told, Told::Observed(seen) if matches!(seen.seen, Seen::Succeeded { .. } | Seen::Authorized { .. }));
+    assert!(!is_paid, "{told:?}");
+    assert!(world.moved(MovementKind::Charged).is_empty());
+}
+
+pub async fn a_token_that_ran_out_is_replaced(promise: &Promise) {
+    if !promise.abilities.has_pages {
+        return;
+    }
+    let world = World::new(promise).await;
+    let amount = world.money(10_000);
+    let (opened, _) = world.paid(amount, AUTOMATIC).await;
+    // By the provider's clock it ran out, by ours it did not.
+    world.sim.advance(std::time::Duration::from_secs(2 * 86_400));
+    assert!(succeeded(amount)(&world.known(&World::question(&opened)).await.seen));
+}

@@ -52,3 +52,11 @@ const PAYPAL: Promise = Promise {
 };
 
 super::contract!(PAYPAL);
+
+/// PayPal takes whole forints and dollars of Taiwan only, and tells them so.
+#[tokio::test]
+async fn each_currency_is_paid_and_given_back_to_the_unit() {
+    for (currency, amount_minor) in [("JPY", 501), ("HUF", 123_400), ("TWD", 4_500), ("EUR", 1), ("GBP", 99_999)] {
+        super::world::a_payment_in(&PAYPAL, currency, amount_minor).await;
+    }
+}

@@ -50,3 +50,29 @@ const STRIPE: Promise = Promise {
 };
 
 super::contract!(STRIPE);
+
+/// One by one: what Stripe calls its smallest unit is not always that of ISO 4217.
+#[tokio::test]
+async fn each_currency_is_paid_and_given_back_to_the_unit() {
+    for (currency, amount_minor) in [("JPY", 501), ("KWD", 5_120), ("ISK", 5), ("UGX", 7_000), ("MGA", 120_000), ("HUF", 1_234), ("EUR", 1)]
+    {
+        super::world::a_payment_in(&STRIPE, currency, amount_minor).await;
+    }
+}
+
+/// What was settled names the payout that settled it.
+#[tokio::test]
+async fn each_line_of_a_report_names_its_payout() {
+    let world = super::world::World::new(&STRIPE).await;
+    world.paid(world.money(10_001), payments::CaptureMethod::Automatic).await;
+    world.paid(world.money(500), payments::CaptureMethod::Automatic).await;
+    let payouts = world.sim.settle(sim::Dialect::Stripe, sim::providers::Plant::default()).unwrap();
+    world.paid(world.money(700), payments::CaptureMethod::Automatic).await;
+    let (now, day) = (world.clock.now(), Duration::from_secs(86_400));
+    let told = world.ask(&payments::Question::Settled { from: now.minus(day), until: now.plus(day) }).await;
+    let Ok(payments::Told::Report(bytes)) = told else { panic!("{told:?}") };
+    let lines = world.provider().report(&world.account, &bytes).unwrap();
+    let batches: Vec<_> = lines.iter().map(|line| (line.gross.amount_minor, line.batch.as_deref())).collect();
+    let payout = payouts.first().map(String::as_str);
+    assert_eq!(batches, [(700, None), (500, payout), (10_001, payout)]);
+}

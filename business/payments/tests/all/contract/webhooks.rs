@@ -140,6 +140,33 @@ pub async fn a_webhook_about_something_else_says_nothing(promise: &Promise) {
     }
 }
 
+pub async fn a_signed_webhook_with_another_amount_says_that_amount(promise: &Promise) {
+    if promise.abilities.trust == Trust::Hint || !promise.abilities.has_pages {
+        return;
+    }
+    for fault in [Fault::WrongAmountWebhook, Fault::WrongCurrencyWebhook] {
+        let (world, opened, came) = told(promise, Some(fault.clone())).await;
+        let mut notices = Vec::new();
+        for webhook in &came {
+            assert_eq!(world.check(webhook).await, Ok(()));
+            notices.extend(world.read(webhook));
+        }
+        let other = |notice: &&Notice| match &notice.observation.seen {
+            Seen::Succeeded { amount: Some(amount), .. } => *amount != opened.amount,
+            _ => false,
+        };
+        let same = |notice: &&Notice| match &notice.observation.seen {
+            Seen::Succeeded { amount: Some(amount), .. } => *amount == opened.amount,
+            _ => false,
+        };
+        let about = about(&notices, &opened);
+        assert!(!about.iter().any(same), "{fault:?}: {about:?}");
+        // A webhook without an amount that can be read causes a question instead.
+        let asks = about.iter().any(|notice| matches!(notice.observation.seen, Seen::Changed | Seen::Pending));
+        assert!(about.iter().any(other) || asks, "{fault:?}: {about:?}");
+    }
+}
+
 /// Bytes like `real` ones: cut, with parts put in, changed or taken out.
 pub fn alike(real: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![

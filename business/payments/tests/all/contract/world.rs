@@ -252,3 +252,25 @@ pub fn secrets(secrets: &Value) -> Vec<String> {
     let all = secrets.as_object().into_iter().flatten();
     all.filter_map(|(_, secret)| secret.as_str().filter(|text| text.len() > 3).map(str::to_owned)).collect()
 }
+
+/// A payment in another currency than the dialect's usual one, and its refund: each to the unit, on both sides.
+pub async fn a_payment_in(promise: &Promise, currency: &str, amount_minor: i64) {
+    let world = World::new(promise).await;
+    let amount = Money::new(amount_minor, Currency::parse(currency).unwrap());
+    let (opened, paid) = world.paid(amount, CaptureMethod::Automatic).await;
+    assert!(succeeded(amount)(&paid.seen), "{paid:?}");
+    let order = Order::Refund {
+        reference: world.refund(),
+        attempt: opened.reference,
+        provider_ref: opened.provider_ref.unwrap(),
+        charge_ref: paid.charge_ref,
+        amount,
+        reason: None,
+    };
+    let back = world.observe(&order).await;
+    assert!(succeeded(amount)(&back.seen), "{back:?}");
+    for kind in [MovementKind::Charged, MovementKind::Refunded] {
+        let moved = world.moved(kind);
+        assert_eq!((moved.len(), moved[0].amount_minor, moved[0].currency.as_str()), (1, amount_minor, currency));
+    }
+}
