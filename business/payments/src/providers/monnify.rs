@@ -34,10 +34,11 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 const PAGE_SIZE: usize = 1_000;
 /// Settlements of one report, and pages of the lines of one settlement.
 const PAGES_MAX: usize = 2_000;
-/// Letters of a narration, of a refund's reason and of the note that its receiver reads.
+/// Letters of a narration and of a refund's reason.
 const NARRATION_MAX: usize = 100;
 const REASON_MAX: usize = 64;
-const NOTE_MAX: usize = 16;
+/// What the receiver of a refund reads: at most 16 letters.
+const NOTE: &str = "Refund";
 
 /// Monnify.
 pub(crate) struct Monnify;
@@ -88,7 +89,7 @@ struct RefundBody<'a> {
     refund_reference: &'a str,
     refund_amount: Exact,
     refund_reason: String,
-    customer_note: String,
+    customer_note: &'static str,
 }
 
 /// A conversation with one account.
@@ -223,7 +224,7 @@ impl Line<'_> {
             refund_reference: reference,
             refund_amount: Exact(units::major(*amount)),
             refund_reason: reason.unwrap_or_else(|| "Refund".to_owned()),
-            customer_note: letters("Refund", NOTE_MAX),
+            customer_note: NOTE,
         };
         match self.post("/api/v1/refunds/initiate-refund", &body).await? {
             Said::Yes(body) => Ok(objects::refund(&body)),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderName;
 use kernel::{Currency, Money, Timestamp};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
@@ -213,26 +215,36 @@ impl Line<'_> {
             let at = text(line, "/user_transaction_time").and_then(|at| Timestamp::parse(at).ok());
             at.is_none_or(|at| (from..until).contains(&at))
         };
-        let mut all: Vec<Value> = Vec::new();
+        let mut report = vec![b'['];
         let mut after = String::new();
         for _ in 0..PAGES_MAX {
             let path = format!("/transactions?{days}&page_size={LIST_MAX}{after}");
-            let mut page = self.get(&path).await?.ok_or_else(|| Failure::unknown("no list"))?;
-            let has_more = text(&page, "/page/next").is_some();
-            let lines = page.get_mut("data").and_then(Value::as_array_mut).ok_or_else(|| Failure::unknown("a list without lines"))?;
+            let page = self.get(&path).await?.ok_or_else(|| Failure::unknown("no list"))?;
+            let lines = page.get("data").and_then(Value::as_array).ok_or_else(|| Failure::unknown("a list without lines"))?;
+            for line in lines.iter().filter(|line| is_meant(line)) {
+                if report.len() > 1 {
+                    report.extend_from_slice(b",\n");
+                }
+                serde_json::to_writer(&mut report, line).map_err(|_| Failure::unknown("a line that cannot be kept"))?;
+            }
             // The next page is asked for here and not at the address that an answer names.
-            let last = lines.last().and_then(|line| owned(line, "/id"));
-            all.extend(lines.drain(..).filter(is_meant));
-            match last {
-                Some(last) if has_more => after = format!("&start={}", part(&last)),
+            match lines.last().and_then(|line| owned(line, "/id")) {
+                Some(last) if text(&page, "/page/next").is_some() => after = format!("&start={}", part(&last)),
                 _ => {
-                    let bytes = serde_json::to_vec(&all).map_err(|_| Failure::unknown("a list that cannot be kept"))?;
-                    return Ok(Told::Report(bytes));
+                    report.push(b']');
+                    return Ok(Told::Report(report));
                 }
             }
         }
         Err(Failure::setup("the time has too many transactions for one report: ask for a shorter one"))
     }
+}
+
+/// A list as it comes from Ramp itself.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
 }
 
 fn unreadable(line: usize, what: &str) -> WebhookError {
@@ -333,12 +345,19 @@ impl Provider for Ramp {
     }
 
     fn report(&self, _account: &Account, bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
-        let report = units::exact(bytes).ok_or_else(|| WebhookError::Unreadable("it is not a list of transactions".to_owned()))?;
-        let list = report.get("data").unwrap_or(&report).as_array();
-        let list = list.ok_or_else(|| WebhookError::Unreadable("it is not a list of transactions".to_owned()))?;
-        // Only what Ramp calls cleared has moved; where it says nothing of that, it has.
-        let cleared = list.iter().enumerate().filter(|(_, line)| text(line, "/state").is_none_or(|state| state == "CLEARED"));
-        cleared.map(|(place, line)| report_line(place + 1, line)).collect()
+        // Line by line: a report of a million lines is not held as a million trees.
+        let list: Vec<&RawValue> = serde_json::from_slice(bytes)
+            .or_else(|_| serde_json::from_slice(bytes).map(|page: Page| page.data))
+            .map_err(|_| WebhookError::Unreadable("it is not a list of transactions".to_owned()))?;
+        let mut lines = Vec::with_capacity(list.len());
+        for (place, line) in list.into_iter().enumerate() {
+            let line = units::exact(line.get().as_bytes()).ok_or_else(|| unreadable(place + 1, "it cannot be read"))?;
+            // Only what Ramp calls cleared has moved; where it says nothing of that, it has.
+            if text(&line, "/state").is_none_or(|state| state == "CLEARED") {
+                lines.push(report_line(place + 1, &line)?);
+            }
+        }
+        Ok(lines)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Zenith Bank's GlobalPay: a link where somebody pays, and a query. All of it is UNVERIFIED: it comes from public client code, for
 //! the bank publishes nothing; words and codes that are not listed here change no payment.
 //!
-//! Settings: `payer_email`, which is given where a payer gave none. Secrets: `api_key`. Nothing is known of refunds, captures, payouts
+//! Settings: `payer_email`, which is given where a payer gave none, and `currency`, which is that of answers that name none; without it
+//! such an answer credits nothing. Secrets: `api_key`. Nothing is known of refunds, captures, payouts
 //! or reports, so none of them is offered. Webhooks are not signed: one is a hint to ask, and what is asked for is compared.
 
 use http::HeaderName;
@@ -51,12 +52,12 @@ fn refused(class: ErrorClass, code: &str) -> Failure {
     Failure::Refused { class, code: code.to_owned() }
 }
 
-/// How a payment stands, as a query tells it.
-fn payment(payment: &Value) -> Observation {
+/// How a payment stands, as a query tells it; in the currency of the account where it names none.
+fn payment(account: &Account, payment: &Value) -> Observation {
     let word = text(payment, "/transactionStatus").or_else(|| text(payment, "/paymentStatus")).unwrap_or_default();
     let meaning = WORDS.iter().find(|(known, _)| *known == word.trim().to_lowercase()).map(|(_, meaning)| *meaning);
-    let currency = [&payment["currency"], &payment["currencyCode"]].into_iter().find(|currency| currency.is_string());
-    let amount = currency.and_then(|currency| units::money(&payment["amountPaid"], currency));
+    let named = [&payment["currency"], &payment["currencyCode"], &account.settings["currency"]].into_iter().find(|name| name.is_string());
+    let amount = named.and_then(|currency| units::money(&payment["amountPaid"], currency));
     let seen = match meaning {
         // A payment that does not say how much of what was paid proves nothing: it stays open for a person to look at.
         Some(Meaning::Paid) => Seen::Succeeded { amount, crypto_amount: None },
@@ -178,7 +179,7 @@ impl Line<'_> {
             },
             // A reference that was used before is refused like anything else; whether it is known says which it was.
             Said::No(code) => match self.find(reference).await {
-                Ok(Some(known)) => match payment(&known) {
+                Ok(Some(known)) => match payment(self.account, &known) {
                     Observation { seen: Seen::WaitsForPerson, .. } => {
                         Err(Failure::unknown("the link exists, and its address was told before"))
                     }
@@ -224,7 +225,7 @@ impl Provider for Zenith {
         Box::pin(async move {
             match question {
                 Question::Payment { reference, .. } => {
-                    Ok(line.find(reference).await?.map_or(Told::NotFound, |known| Told::Observed(payment(&known))))
+                    Ok(line.find(reference).await?.map_or(Told::NotFound, |known| Told::Observed(payment(account, &known))))
                 }
                 _ => Err(refused(ErrorClass::NotSupported, "not_with_globalpay")),
             }
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn every_word_has_its_meaning_under_both_names_and_a_new_one_means_pending() {
         let seen = |name: &str, word: &str| {
-            payment(&json!({name: word, "amountPaid": "100.5", "amountFromMerchant": "200", "currency": "NGN"})).seen
+            payment(&account(), &json!({name: word, "amountPaid": "100.5", "amountFromMerchant": "200", "currency": "NGN"})).seen
         };
         let amount = Money::new(10_050, Currency::parse("NGN").unwrap());
         for name in ["transactionStatus", "paymentStatus"] {
@@ -322,8 +323,23 @@ mod tests {
         for told in [json!({"amountPaid": "100"}), json!({"currency": "NGN"}), json!({"amountPaid": "1.005", "currency": "NGN"})] {
             let mut told = told;
             told["transactionStatus"] = json!("Successful");
-            assert_eq!(payment(&told).seen, nothing, "{told}");
+            assert_eq!(payment(&account(), &told).seen, nothing, "{told}");
         }
+    }
+
+    #[test]
+    fn the_accounts_currency_counts_where_an_answer_names_none_and_never_goes_before_one() {
+        let account = Account { settings: json!({"currency": "NGN"}), ..account() };
+        let paid = |told: Value| match payment(&account, &told).seen {
+            Seen::Succeeded { amount, .. } => amount.map(|amount| amount.to_string()),
+            _ => None,
+        };
+        assert_eq!(
+            paid(json!({"paymentStatus": "Successful", "amountPaid": "1"})),
+            Some(Money::new(100, Currency::parse("NGN").unwrap()).to_string())
+        );
+        let other = Money::new(100, Currency::parse("USD").unwrap()).to_string();
+        assert_eq!(paid(json!({"paymentStatus": "Successful", "amountPaid": "1", "currency": "USD"})), Some(other));
     }
 
     #[test]
@@ -349,7 +365,7 @@ mod tests {
             let _ = said(status, &bytes);
             let body = format!("{{\"data\":{{\"merchantTxnref\":{value},\"amountPaid\":{value},\"currency\":{value}}}}}");
             let _ = Zenith.read(&account(), Webhook { headers: &[], body: body.as_bytes() });
-            let _ = units::exact(body.as_bytes()).map(|body| payment(&body["data"]));
+            let _ = units::exact(body.as_bytes()).map(|body| payment(&account(), &body["data"]));
         }
     }
 }
