@@ -127,6 +127,9 @@ async fn at_dialect(house: &House, dialect: Dialect, mut call: Call) -> Result<R
     if plan.is_error_before {
         return Ok(provider.broken());
     }
+    if plan.is_not_found {
+        return Ok(provider.not_found(&call));
+    }
     call.twist = plan.twist.clone();
     // From here to the end of `act` nothing waits: a caller that goes away does not leave half an effect.
     let reply = house.act(dialect, &plan.webhook, |provider, books| provider.answer(books, &call));

@@ -42,6 +42,8 @@ pub enum Fault {
     WrongAmountWebhook,
     /// `wrong_currency_webhook`: the webhook alone names another currency, and is signed.
     WrongCurrencyWebhook,
+    /// `not_found`: the provider says that it knows nothing of it, though it may; no effect. A query right after a payment meets this.
+    NotFound,
     /// `decline:CODE`: what moves money is declined.
     Decline(String),
     /// `hang:SECONDS`: from now on the whole dialect hangs for so long; nothing that comes meanwhile has an effect or an answer.
@@ -76,13 +78,14 @@ impl FromStr for Fault {
             "wrong_currency" => Self::WrongCurrency,
             "wrong_amount_webhook" => Self::WrongAmountWebhook,
             "wrong_currency_webhook" => Self::WrongCurrencyWebhook,
+            "not_found" => Self::NotFound,
             "decline" => Self::Decline(argument.unwrap_or_default().to_owned()),
             "hang" => Self::Hang(Duration::from_secs(number("seconds")?)),
             _ => {
                 return Err(format!(
                     "{word:?} is no fault; there are timeout_before, timeout_after, error_500, error_500_after, slow:MS, cut, \
                      duplicate_webhook, reordered_webhook, late_webhook:MS, no_webhook, forged_webhook, wrong_amount, wrong_currency, \
-                     wrong_amount_webhook, wrong_currency_webhook, decline:CODE, hang:SECONDS"
+                     wrong_amount_webhook, wrong_currency_webhook, not_found, decline:CODE, hang:SECONDS"
                 ));
             }
         })
@@ -115,6 +118,7 @@ impl From<Fault> for String {
             Fault::WrongCurrency => "wrong_currency".to_owned(),
             Fault::WrongAmountWebhook => "wrong_amount_webhook".to_owned(),
             Fault::WrongCurrencyWebhook => "wrong_currency_webhook".to_owned(),
+            Fault::NotFound => "not_found".to_owned(),
             Fault::Decline(code) => format!("decline:{code}"),
             Fault::Hang(time) => format!("hang:{}", time.as_secs()),
         }
@@ -256,6 +260,7 @@ pub(crate) struct Plan {
     pub(crate) is_lost_before: bool,
     pub(crate) is_lost_after: bool,
     pub(crate) is_error_before: bool,
+    pub(crate) is_not_found: bool,
     pub(crate) is_error_after: bool,
     pub(crate) is_cut: bool,
     pub(crate) slow: Duration,
@@ -283,6 +288,7 @@ impl Plan {
             match fault {
                 Fault::TimeoutBefore => plan.is_lost_before = true,
                 Fault::TimeoutAfter => plan.is_lost_after = true,
+                Fault::NotFound => plan.is_not_found = true,
                 Fault::Error500 => plan.is_error_before = true,
                 Fault::Error500After => plan.is_error_after = true,
                 Fault::Slow(time) => plan.slow += time,
@@ -332,6 +338,7 @@ mod tests {
             "wrong_currency",
             "wrong_amount_webhook",
             "wrong_currency_webhook",
+            "not_found",
             "decline:card_declined",
             "hang:60",
         ] {

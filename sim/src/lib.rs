@@ -1,21 +1,24 @@
 //! Simulators of payment providers that speak their real wire formats, with faults on demand: for development and tests only.
 //!
-//! - Each dialect answers below its word: `/stripe /paypal /monnify /zenith /ramp-network /ramp`, then the provider's real paths. A file
-//!   `providers/*.rs` fills [`providers::Provider`]: `answer` gets a [`call::Call`] and the dialect's [`bank::Books`], locked for it, and
-//!   answers a [`call::Reply`] at once; the frame reads, waits, hangs, cuts and delivers. A new one is named in `providers()` below.
+//! - Each dialect answers below its word: `/stripe /paypal /monnify /zenith /ramp-network /ramp`, then the provider's real paths, to the
+//!   credentials below. A file `providers/*.rs` fills [`providers::Provider`]: `answer` gets a [`call::Call`] and the dialect's
+//!   [`bank::Books`], locked for it, and answers a [`call::Reply`] at once; the frame reads, waits, hangs, cuts and delivers. A new one is
+//!   named in `providers()` below.
 //! - `Books` is all the memory: documents as JSON (`put`, `get`, `all`), look-ups (`link`, `linked`), ids, time, and the truth of money:
 //!   `moved(Moved { kind, reference, … })` in the same call as the effect, with what was *really* moved: `call.twist.moved(amount,
-//!   currency)`. Amounts are minor units ([`money`] reads and writes decimals). `call.twist.decline` declines what moves money. Idempotency is the dialect's, as its
-//!   provider does it; keep its answers as documents. `--data` keeps documents, links and movements in one file per dialect.
-//! - Webhooks: `books.notify(Outgoing { id, event, body })`; `sign` signs each attempt. They go to `{tessera}/v1/payments/webhooks/demo-{word}`
-//!   or where `Options`, [`Simulator::webhook_to`] or `PUT /sim/{word}/webhook` say, in the background, over a bounded queue, again as
-//!   `retries_s` says (divided by `Options::retry_shrink`) unless the answer is 2xx.
-//! - Hosted pages: `books.open_page(&Page { … })` answers the address for the provider's checkout field; the payer's click comes as `decide`,
-//!   which charges, notifies, calls `set_page` and answers where to send the payer.
-//! - Faults: `X-Sim-Fault: a, b:1` on a request, or rules ([`faults::Rule`]) by library call, `POST /sim/faults` or the form on `/`.
-//! - Control, JSON: `GET /sim/movements?dialect&kind&reference&idempotency_key`, `GET|POST|DELETE /sim/faults[/{id}]`, `GET /sim/pages`, `GET /sim/webhooks`,
-//!   `POST /sim/pay|decline|abandon {"reference", "dialect"?, "code"?}`, `POST /sim/{word}/settle {"missing_lines", "extra_lines",
-//!   "wrong_amounts"}`, `PUT /sim/{word}/webhook {"url", "secret"?}`, `POST /sim/advance {"seconds"}`. Errors: `{"error": "sentence"}`.
+//!   currency)`. Amounts are ISO 4217 minor units ([`money`] reads and writes decimals). `call.twist.decline` declines what moves money.
+//!   Idempotency is the dialect's, as its provider does it; its answers are documents. `--data` keeps all of it over a restart.
+//! - Webhooks: `books.notify(Outgoing { id, event, body })`; `sign` signs each attempt. They go to
+//!   `{tessera}/v1/payments/webhooks/demo-{word}` or where `Options`, [`Simulator::webhook_to`] or `PUT /sim/{word}/webhook` say, in the
+//!   background, over a bounded queue, again as `retries_s` says (divided by `Options::retry_shrink`) unless the answer is 2xx.
+//! - Hosted pages: `books.open_page(&Page { … })` answers the address for the provider's checkout field; the payer's click comes as
+//!   `decide`, which charges (PayPal: approves), notifies, calls `set_page` and answers where to send the payer.
+//! - Faults ([`faults::Fault`]): `X-Sim-Fault: a, b:1` on a request, or rules ([`faults::Rule`]) by library call, `POST /sim/faults` or the
+//!   form on `/`. `wrong_amount` is really moved and said everywhere; `wrong_amount_webhook` is a lie of the webhook alone.
+//! - Control, JSON: `GET /sim/movements?dialect&kind&reference&idempotency_key&after&limit`, `GET|POST|DELETE /sim/faults[/{id}]`,
+//!   `GET /sim/pages`, `GET /sim/webhooks`, `POST /sim/pay|decline|abandon {"reference", "dialect"?, "code"?}`,
+//!   `POST /sim/{word}/settle {"missing_lines", "extra_lines", "wrong_amounts"}`, `PUT /sim/{word}/webhook {"url", "secret"?}`,
+//!   `POST /sim/advance {"seconds"}`. Errors: `{"error": "sentence"}`. [`Simulator`] has the same as calls.
 //!
 //! It knows nothing of Tessera but where webhooks go, so that a mistake of one side is not repeated by the other.
 

@@ -257,6 +257,7 @@ const FAULTS: &[&str] = &[
     "wrong_currency",
     "wrong_amount_webhook",
     "wrong_currency_webhook",
+    "not_found",
     "decline:",
     "hang:60",
 ];

@@ -68,6 +68,12 @@ pub trait Provider: Send + Sync + 'static {
         let _ = books;
     }
 
+    /// The provider's answer when it knows nothing of what was asked for, or not yet.
+    fn not_found(&self, call: &Call) -> Reply {
+        let _ = call;
+        Reply::json(404, &serde_json::json!({"error": "not found"}))
+    }
+
     /// Closes what is not settled yet into one settlement report per currency, with the faults; answers the references of the batches.
     fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
         let _ = (books, plant);

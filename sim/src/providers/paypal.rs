@@ -271,6 +271,11 @@ impl Provider for Paypal {
         )
     }
 
+    fn not_found(&self, call: &Call) -> Reply {
+        let fail = Fail::missing(call.parts().last().map_or("", String::as_str));
+        Reply::json(fail.status, &fail.body)
+    }
+
     fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
         report::settle(books, plant)
     }

@@ -297,6 +297,20 @@ impl Provider for Stripe {
         Reply::json(500, &json!({"error": {"type": "api_error", "message": "An unknown error occurred."}}))
     }
 
+    fn not_found(&self, call: &Call) -> Reply {
+        let parts = call.parts();
+        match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            // The search is some seconds to a minute behind (docs.stripe.com/search).
+            ["v1", "payment_intents", "search"] => {
+                Reply::json(200, &json!({"object": "search_result", "url": call.path, "has_more": false, "next_page": null, "data": []}))
+            }
+            ["v1", _] | ["v1", "checkout", "sessions"] if call.method == Method::GET => {
+                Reply::json(200, &json!({"object": "list", "url": call.path, "has_more": false, "data": []}))
+            }
+            parts => failed(&Fail::missing("object", parts.last().copied().unwrap_or_default())),
+        }
+    }
+
     fn settle(&self, books: &mut Books, plant: Plant) -> Result<Vec<String>, String> {
         payout::settle(books, plant)
     }
