@@ -298,13 +298,10 @@ impl Line<'_> {
         let (mut from, mut pages) = (from, 0);
         while from < until {
             let end = from.plus(REPORT_SPAN).min(until);
-            // The last second is told with them, and ours ends before it.
+            // PayPal counts whole seconds and tells the last one too: each second belongs to the one time that it begins in.
+            let first = Timestamp::from_seconds(from.plus(Duration::from_micros(999_999)).as_seconds());
             let last = Timestamp::from_seconds(end.minus(Duration::from_micros(1)).as_seconds());
-            let span = format!(
-                "start_date={}&end_date={}",
-                part(&Timestamp::from_seconds(from.as_seconds()).to_string()),
-                part(&last.to_string())
-            );
+            let span = format!("start_date={}&end_date={}", part(&first.to_string()), part(&last.to_string()));
             for page in 1.. {
                 pages += 1;
                 if pages > PAGES_MAX {

@@ -90,7 +90,7 @@ pub(super) fn failure(status: u16, body: Option<&Value>) -> Failure {
         (_, "idempotency_error") => unknown(),
         (429, _) => Failure::Refused { class: ErrorClass::RateLimited, code },
         (401 | 403, _) => Failure::Refused { class: ErrorClass::SetUp, code },
-        (402, _) | (400..=499, "card_error") => {
+        (400..=499, "card_error") => {
             let (class, code) = decline(error);
             Failure::Refused { class, code }
         }
@@ -138,6 +138,7 @@ mod tests {
             (400, json!({"type": "api_error"}), None),
             (400, json!(null), None),
             (404, json!("not found"), None),
+            (402, json!(null), None),
             (503, json!(null), None),
             (302, json!(null), None),
         ];

@@ -138,7 +138,10 @@ pub(super) fn capture(intent: &Value, reference: &str) -> Option<Observation> {
     let taken = units::minor_of(&intent["amount_received"], 0).and_then(|all| all.checked_sub(others));
     let amount = taken.and_then(|taken| money(&Value::from(taken), &intent["currency"]));
     let seen = match (text(intent, "/status"), amount) {
-        (Some("succeeded" | "requires_capture"), Some(amount)) => Seen::Succeeded { amount: Some(amount), crypto_amount: None },
+        // What was taken stays taken where the rest was released.
+        (Some("succeeded" | "requires_capture" | "canceled"), Some(amount)) if amount.amount_minor > 0 => {
+            Seen::Succeeded { amount: Some(amount), crypto_amount: None }
+        }
         (Some("canceled"), _) => Seen::Declined { class: ErrorClass::InvalidRequest, code: "canceled".to_owned() },
         _ => pending(),
     };
@@ -232,6 +235,12 @@ mod tests {
         assert_eq!(seen("pcp_2"), Some(Seen::Succeeded { amount: Some(of(200, "USD")), crypto_amount: None }));
         assert_eq!(seen("pcp_3"), None);
         assert_eq!(payment_intent(&intent).seen, Seen::Authorized { amount: of(1_000, "USD") });
+        let mut released = intent.clone();
+        released["status"] = json!("canceled");
+        released["amount_capturable"] = json!("0");
+        assert_eq!(capture(&released, "pcp_1").map(|observation| observation.seen), seen("pcp_1"));
+        released["amount_received"] = json!("0");
+        assert!(matches!(capture(&released, "pcp_1").map(|observation| observation.seen), Some(Seen::Declined { .. })));
     }
 
     #[test]

@@ -198,3 +198,19 @@ pub async fn a_refund_that_the_provider_refuses_says_so(promise: &Promise) {
     assert!(matches!(seen, Seen::Declined { .. }), "{seen:?}");
     assert_eq!(world.moved_minor(MovementKind::Refunded), 0);
 }
+
+pub async fn another_amount_given_back_is_observed_as_such(promise: &Promise) {
+    if !promise.abilities.refunds || !promise.takes_other_amounts {
+        return;
+    }
+    let world = World::new(promise).await;
+    let (opened, paid) = world.paid(world.money(10_000), CaptureMethod::Automatic).await;
+    let refunding = Refunding::new(&world, &opened, &paid, 5_000);
+    world.fault("refund", Fault::WrongAmount);
+    let first = world.observe(&refunding.order).await;
+    world.sim.advance(promise.is_done_after);
+    let known = world.known(&refunding.question(&opened, &paid, first.provider_ref)).await;
+    let moved = world.moved_minor(MovementKind::Refunded);
+    assert_ne!(moved, 5_000);
+    assert!(succeeded(world.money(moved))(&known.seen), "{known:?}");
+}

@@ -91,6 +91,7 @@ macro_rules! contract {
             later::a_lost_refund_is_found_and_not_done_twice,
             later::the_same_refund_many_times_at_once_is_one,
             later::a_refund_that_the_provider_refuses_says_so,
+            later::another_amount_given_back_is_observed_as_such,
             payouts::money_is_paid_out_once,
             payouts::a_payout_that_fails_or_comes_back_says_so,
             payouts::a_payout_waits_for_its_password,
