@@ -2,6 +2,8 @@
 //!
 //! JSON is read with [`exact`], which keeps every number as the text that was sent; [`decimal`] and [`Exact`] write.
 
+use std::collections::HashMap;
+
 use kernel::{Currency, Money};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -94,6 +96,16 @@ pub(crate) fn exact(json: &[u8]) -> Option<Value> {
         at = end;
     }
     serde_json::from_slice(&quoted).ok()
+}
+
+/// The elements of a JSON array, or of that under `field` of an object, unread, so that a long one is read element by element;
+/// None for anything else.
+pub(crate) fn elements<'a>(json: &'a [u8], field: &str) -> Option<Vec<&'a RawValue>> {
+    if json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return serde_json::from_slice(json).ok();
+    }
+    let fields: HashMap<std::borrow::Cow<'a, str>, &'a RawValue> = serde_json::from_slice(json).ok()?;
+    serde_json::from_str(fields.get(field)?.get()).ok()
 }
 
 /// A number or text of [`exact`] JSON in units with so many places; None where it is missing or not exactly that.
@@ -214,6 +226,17 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert_eq!(exact(deep.as_bytes()), None);
         assert_eq!(exact(br#"{"a":-1.50,"b\"2":"3"}"#), Some(json!({"a": "-1.50", "b\"2": "3"})));
+    }
+
+    #[test]
+    fn a_list_is_taken_apart_without_being_read() {
+        let told = |json: &[u8]| elements(json, "data").map(|list| list.into_iter().map(|raw| raw.get().to_owned()).collect::<Vec<_>>());
+        let two = Some(vec!["{\"a\":1.10}".to_owned(), "2".to_owned()]);
+        assert_eq!(told(b" [{\"a\":1.10}, 2]"), two);
+        assert_eq!(told(b"{\"x\":[1],\"data\":[{\"a\":1.10}, 2]}"), two);
+        for broken in [&b"{}"[..], b"{\"data\":5}", b"[1", b"5", b"", b"[1]x", b"\xff"] {
+            assert_eq!(told(broken), None);
+        }
     }
 
     #[test]

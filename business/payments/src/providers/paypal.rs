@@ -301,6 +301,10 @@ impl Line<'_> {
             // PayPal counts whole seconds and tells the last one too: each second belongs to the one time that it begins in.
             let first = Timestamp::from_seconds(from.plus(Duration::from_micros(999_999)).as_seconds());
             let last = Timestamp::from_seconds(end.minus(Duration::from_micros(1)).as_seconds());
+            from = end;
+            if first > last {
+                continue;
+            }
             let span = format!("start_date={}&end_date={}", part(&first.to_string()), part(&last.to_string()));
             for page in 1.. {
                 pages += 1;
@@ -316,7 +320,6 @@ impl Line<'_> {
                     break;
                 }
             }
-            from = end;
         }
         serde_json::to_vec(&all).map(Told::Report).map_err(|_| Failure::unknown("a list that cannot be kept"))
     }

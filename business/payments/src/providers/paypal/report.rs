@@ -66,12 +66,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
 }
 
 fn json(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
-    let all = units::exact(bytes).ok_or_else(|| WebhookError::Unreadable("the report is not JSON".to_owned()))?;
-    let lines = all.get("transaction_details").unwrap_or(&all).as_array();
+    let lines = units::elements(bytes, "transaction_details");
     let lines = lines.ok_or_else(|| WebhookError::Unreadable("the report is not a list of transactions".to_owned()))?;
     let mut read = Vec::with_capacity(lines.len());
-    for (place, line) in lines.iter().enumerate() {
-        read.extend(json_line(place + 1, line.get("transaction_info").unwrap_or(line))?);
+    for (at, line) in (1..).zip(lines) {
+        let line = units::exact(line.get().as_bytes()).ok_or_else(|| unreadable(at, "it is not JSON"))?;
+        read.extend(json_line(at, line.get("transaction_info").unwrap_or(&line))?);
     }
     Ok(read)
 }
@@ -116,15 +116,15 @@ fn instant(text: &str) -> Option<Timestamp> {
 }
 
 fn csv(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
-    let table = table::read(bytes).map_err(WebhookError::Unreadable)?;
+    let mut table = table::read(bytes).map_err(WebhookError::Unreadable)?;
     for name in ["Type", "Status", "Currency", "Gross", "Fee", "Net", "Transaction ID"] {
         if !table.has(name) {
             return Err(WebhookError::Unreadable(format!("the report has no column {name}")));
         }
     }
-    let mut read = Vec::with_capacity(table.rows().len());
-    for (place, row) in table.rows().enumerate() {
-        let at = place + 2;
+    let mut read = Vec::new();
+    for row in table.rows() {
+        let (at, row) = row.map_err(WebhookError::Unreadable)?;
         if row.get("Status").is_some_and(|status| matches!(status, "Pending" | "Denied" | "Canceled")) {
             continue;
         }

@@ -60,12 +60,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
 }
 
 fn json(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
-    let all = units::exact(bytes).ok_or_else(|| WebhookError::Unreadable("the report is not JSON".to_owned()))?;
-    let lines = all.get("data").unwrap_or(&all).as_array();
+    let lines = units::elements(bytes, "data");
     let lines = lines.ok_or_else(|| WebhookError::Unreadable("the report is not a list of balance transactions".to_owned()))?;
     let mut read = Vec::with_capacity(lines.len());
-    for (place, line) in lines.iter().enumerate() {
-        read.extend(json_line(place + 1, line)?);
+    for (at, line) in (1..).zip(lines) {
+        let line = units::exact(line.get().as_bytes()).ok_or_else(|| unreadable(at, "it is not JSON"))?;
+        read.extend(json_line(at, &line)?);
     }
     Ok(read)
 }
@@ -93,15 +93,15 @@ fn json_line(at: usize, line: &Value) -> Result<Option<ReportLine>, WebhookError
 }
 
 fn csv(bytes: &[u8]) -> Result<Vec<ReportLine>, WebhookError> {
-    let table = table::read(bytes).map_err(WebhookError::Unreadable)?;
+    let mut table = table::read(bytes).map_err(WebhookError::Unreadable)?;
     for name in ["currency", "gross", "fee", "net", "reporting_category"] {
         if !table.has(name) {
             return Err(WebhookError::Unreadable(format!("the report has no column {name}")));
         }
     }
-    let mut read = Vec::with_capacity(table.rows().len());
-    for (place, row) in table.rows().enumerate() {
-        let at = place + 2;
+    let mut read = Vec::new();
+    for row in table.rows() {
+        let (at, row) = row.map_err(WebhookError::Unreadable)?;
         let currency = Value::from(row.get("currency").unwrap_or_default());
         let amount = |field: &str| {
             // The file tells major units, where the interface tells Stripe's own.
