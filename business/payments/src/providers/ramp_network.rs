@@ -9,6 +9,10 @@
 //! change the wallet, the asset or the amount in it: a purchase that went to another wallet than `user_address`, or bought another
 //! asset, is none of ours, and another amount is kept apart. Without `user_address` the payer chooses the wallet, and a purchase
 //! proves only that they bought something for themselves.
+//!
+//! Our reference stands in the query of `webhookStatusUrl`, and is believed only where the purchase, which is signed, repeats it
+//! (UNVERIFIED: the published object does not). The query of an address is signed by nobody: whoever holds one genuine purchase could
+//! name any payment of ours in it.
 
 mod stable;
 
@@ -176,14 +180,6 @@ async fn poll(client: &Client, account: &Account, provider_ref: Option<&str>) ->
     Ok(Told::Observed(observation))
 }
 
-/// Our reference: what the purchase repeats (UNVERIFIED), or what the webhook's address holds, which the door hands on as a header.
-fn reference(webhook: Webhook<'_>, purchase: &Value) -> Option<String> {
-    owned(purchase, "/reference").or_else(|| {
-        let query = webhook.header("x-tessera-query")?;
-        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == REFERENCE).map(|(_, value)| value.into_owned())
-    })
-}
-
 impl Provider for RampNetwork {
     fn abilities(&self) -> Abilities {
         Abilities {
@@ -246,7 +242,7 @@ impl Provider for RampNetwork {
         is_ours(account, purchase).map_err(|why| WebhookError::Unreadable(why.to_owned()))?;
         let meaning = EVENTS.iter().find(|(known, _)| *known == kind).map(|(_, meaning)| *meaning);
         let observation = observed(purchase, meaning);
-        let (reference, provider_ref) = (reference(webhook, purchase), observation.provider_ref.clone());
+        let (reference, provider_ref) = (owned(purchase, "/reference"), observation.provider_ref.clone());
         Ok(if provider_ref.is_none() { Vec::new() } else { vec![Notice { reference, provider_ref, observation }] })
     }
 

@@ -192,13 +192,12 @@ fn a_purchase_into_another_wallet_or_of_another_asset_credits_nothing_though_it_
 }
 
 #[test]
-fn our_reference_comes_from_the_query_of_the_address_where_the_purchase_does_not_repeat_it() {
+fn a_purchase_that_does_not_repeat_our_reference_is_known_by_its_own_name_only_whatever_stands_around_it() {
     let mut event = event("RELEASED", "RELEASED");
     event["purchase"].as_object_mut().unwrap().remove("reference");
-    let headers = [("x-tessera-query".to_owned(), "a=b&reference=pat_2".to_owned())];
+    let headers = [("reference".to_owned(), "pat_2".to_owned())];
     let notices = RampNetwork.read(&account(settings()), Webhook { headers: &headers, body: event.to_string().as_bytes() }).unwrap();
-    assert_eq!(notices[0].reference.as_deref(), Some("pat_2"));
-    assert_eq!(said(settings(), &event).unwrap()[0].reference, None);
+    assert_eq!((notices[0].reference.as_deref(), notices[0].provider_ref.as_deref()), (None, Some("p-1:tok")));
 }
 
 #[test]
