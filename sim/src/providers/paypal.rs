@@ -375,7 +375,7 @@ fn handle(books: &mut Books, call: &Call, parts: &[&str], ask: &Ask<'_>) -> Resu
         ("POST", ["v1", "payments", "payouts-item", id, "cancel"]) => payout::cancel(books, id),
         ("POST", ["v1", "notifications", "verify-webhook-signature"]) => verify(ask),
         ("GET", ["v1", "reporting", "transactions"]) => report::transactions(books, call),
-        ("GET", ["v1", "reporting", "balances"]) => Ok(Done::shown(report::balances(books))),
+        ("GET", ["v1", "reporting", "balances"]) => Ok(Done::shown(report::balances(books, call))),
         _ => Err(Fail::missing(&call.path)),
     }
 }

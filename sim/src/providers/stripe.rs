@@ -400,7 +400,7 @@ fn handle(books: &mut Books, call: &Call, ask: &Ask<'_>) -> Result<Value, Fail> 
         ("GET", ["v1", "charges", id]) => fetch(books, "charge", id, "charge"),
         ("POST", ["v1", "checkout", "sessions"]) => checkout::create(books, ask),
         ("GET", ["v1", "checkout", "sessions"]) => checkout::list(books, ask),
-        ("GET", ["v1", "checkout", "sessions", id]) => checkout::retrieve(books, id),
+        ("GET", ["v1", "checkout", "sessions", id]) => checkout::retrieve(books, ask, id),
         ("POST", ["v1", "checkout", "sessions", id, "expire"]) => checkout::expire(books, ask, id),
         ("POST", ["v1", "refunds"]) => refund::create(books, ask),
         ("GET", ["v1", "refunds"]) => refund::list(books, ask),

@@ -127,6 +127,8 @@ async fn a_token_is_needed_and_ends() {
     assert_eq!((late.status, &late.json()["error"]), (401, &"invalid_token".into()));
     shop.renew().await;
     assert_eq!(shop.get("/v1/reporting/balances").await["balances"][0]["available_balance"]["value"], "10000000.00");
+    let yen = shop.get("/v1/reporting/balances?currency_code=JPY").await;
+    assert_eq!((yen["balances"].as_array().unwrap().len(), &yen["balances"][0]["currency"]), (1, &"JPY".into()));
 }
 
 #[tokio::test]

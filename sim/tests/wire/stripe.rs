@@ -284,6 +284,8 @@ async fn a_session_is_paid_on_its_page_and_leads_back_to_the_shop() {
     assert_eq!((&paid["status"], &paid["payment_status"]), (&"complete".into(), &"paid".into()));
     let intent = paid["payment_intent"].as_str().unwrap();
     assert_eq!(get(&world, &format!("/v1/payment_intents/{intent}")).await["metadata"]["reference"], "ref-1");
+    let expanded = get(&world, &format!("/v1/checkout/sessions/{id}?expand%5B%5D=payment_intent")).await;
+    assert_eq!(expanded["payment_intent"]["status"], "succeeded");
     assert_eq!(get(&world, &format!("/v1/checkout/sessions?payment_intent={intent}")).await["data"][0]["id"], id);
     let moved = world.sim.movements();
     assert_eq!((moved.len(), moved[0].amount_minor, moved[0].reference.as_str()), (1, 2_500, "ref-1"));

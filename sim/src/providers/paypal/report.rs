@@ -53,9 +53,14 @@ pub(super) fn held(books: &Books, currency: &str) -> i64 {
     books.get("balance", currency).and_then(Value::as_i64).unwrap_or(FLOAT_MINOR)
 }
 
-pub(super) fn balances(books: &Books) -> Value {
+/// `GET /v1/reporting/balances?currency_code`, of one currency or of all.
+pub(super) fn balances(books: &Books, call: &Call) -> Value {
     let mut sums: BTreeMap<&str, i64> = ["EUR", "GBP", "USD"].into_iter().map(|currency| (currency, FLOAT_MINOR)).collect();
     sums.extend(books.all("balance").map(|(currency, sum)| (currency, sum.as_i64().unwrap_or_default())));
+    if let Some(wanted) = call.query("currency_code").filter(|code| *code != "ALL") {
+        sums.retain(|currency, _| *currency == wanted);
+        sums.entry(wanted).or_insert(FLOAT_MINOR);
+    }
     let shown = |(currency, sum): (&&str, &i64)| {
         json!({"currency": currency, "primary": *currency == "USD", "total_balance": money_of(*sum, currency),
             "available_balance": money_of(*sum, currency), "withheld_balance": money_of(0, currency)})

@@ -136,9 +136,14 @@ fn total(ask: &Ask<'_>) -> Result<(i64, String, String), Fail> {
     Ok((sum, currency, name))
 }
 
-pub(super) fn retrieve(books: &mut Books, id: &str) -> Result<Value, Fail> {
+pub(super) fn retrieve(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Value, Fail> {
     let session = fetch(books, id)?;
-    Ok(lapse(books, session))
+    let mut session = lapse(books, session);
+    let is_expanded = ask.params.iter().any(|(key, value)| key.starts_with("expand") && value == "payment_intent");
+    if let Some(intent) = session["payment_intent"].as_str().filter(|_| is_expanded).and_then(|id| books.get("intent", id)) {
+        session["payment_intent"] = intent.clone();
+    }
+    Ok(session)
 }
 
 pub(super) fn list(books: &Books, ask: &Ask<'_>) -> Result<Value, Fail> {
