@@ -264,5 +264,15 @@ pub async fn sweep(store: &Store) -> Result<(), StoreError> {
             }
         }
     }
+    loop {
+        match store.write_bulk(&CALLER, (), |tx, ()| Box::pin(async move { payments::commands::sweep_everywhere(tx).await })).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "old webhooks of providers were not swept");
+                break;
+            }
+        }
+    }
     Ok(())
 }

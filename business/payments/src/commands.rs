@@ -14,5 +14,5 @@ pub use pay::{CREDIT_ACCOUNT, NewPayment, cancel, create, create_in, expire, kee
 pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, edit_provider, seal, set_routes};
 pub(crate) use record::{locked, record};
 pub use refund::{capture, erase, refund};
-pub use webhook::{Taken, take_webhook};
+pub use webhook::{Taken, sweep_everywhere, take_webhook};
 pub(crate) use webhook::{apply, settle_webhook};

@@ -40,6 +40,9 @@ pub struct Conduct {
     pub step: Step,
     /// How often it was looked at before.
     pub times: u32,
+    /// Somebody hinted that it changed: one more look, beside those that follow each other.
+    #[serde(default)]
+    pub is_extra: bool,
 }
 
 impl Job for Conduct {
@@ -244,7 +247,9 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
         events.extend(commands::next_attempt(tx, workspace, &after, class, health).await?);
     }
     if let Some(intent) = record(tx, workspace, Some(before), events.clone()).await? {
-        look_again(tx, workspace, &intent, job.step, job.times).await?;
+        if !job.is_extra {
+            look_again(tx, workspace, &intent, job.step, job.times).await?;
+        }
     }
     Ok(events)
 }
@@ -293,7 +298,7 @@ fn failed(intent: &Intent, step: Step, failure: &Failure) -> Vec<Event> {
 pub(crate) async fn look_again(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, step: Step, times: u32) -> Result<(), PaymentError> {
     if let Some(wait) = pause(times, step.waits_for_payer(intent)).filter(|_| step.is_open(intent)) {
         let due = tx.now().plus(wait);
-        outbox::enqueue_at(tx, workspace, due, &Conduct { intent: intent.id, step, times: times + 1 }).await?;
+        outbox::enqueue_at(tx, workspace, due, &Conduct { intent: intent.id, step, times: times + 1, is_extra: false }).await?;
     }
     Ok(())
 }

@@ -223,16 +223,16 @@ mod tests {
     #[test]
     fn a_chain_stays_in_one_chunk_and_nothing_is_lost() {
         let sizes = |linked: &[bool]| chunks(batch(linked)).unwrap().iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes(&[false; 500]), [500]);
-        assert_eq!(sizes(&[false; 1_001]), [500, 500, 1]);
-        let mut linked = vec![false; 499];
+        assert_eq!(sizes(&[false; 250]), [250]);
+        assert_eq!(sizes(&[false; 501]), [250, 250, 1]);
+        let mut linked = vec![false; 249];
         linked.extend([true, true, false, false]);
-        assert_eq!(sizes(&linked), [499, 4]);
+        assert_eq!(sizes(&linked), [249, 4]);
         let mut chain = vec![true; 499];
         chain.push(false);
         assert_eq!(sizes(&[vec![false], chain.clone(), chain].concat()), [1, 500, 500]);
         // The last of a batch may be linked to nothing: it is judged where it stands.
-        assert_eq!(sizes(&[vec![false; 498], vec![true; 3]].concat()), [498, 3]);
+        assert_eq!(sizes(&[vec![false; 248], vec![true; 3]].concat()), [248, 3]);
     }
 
     #[test]

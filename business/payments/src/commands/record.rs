@@ -1,6 +1,8 @@
 //! Recording what happened to an intent: its history, what it is now, the books, the names, the facts and what follows, in one
 //! unit of work.
 
+use std::collections::VecDeque;
+
 use kernel::{Timestamp, WorkspaceId};
 use ledger::{NewTransfer, TransferId};
 use store::{Tx, params};
@@ -30,25 +32,31 @@ pub(crate) async fn record(
     let read_version = before.as_ref().map(|intent| intent.version);
     let state_before = before.as_ref().map(Intent::state);
     let mut at = before;
-    for event in &events {
+    let mut coming: VecDeque<Event> = events.into();
+    let is_quiet = coming.is_empty();
+    while let Some(event) = coming.pop_front() {
         let after = match at {
-            None => Intent::begin(event, now),
-            Some(intent) => Some(intent.after(event, now)),
+            None => Intent::begin(&event, now),
+            Some(intent) => Some(intent.after(&event, now)),
         };
         let Some(intent) = after else { return Ok(None) };
-        keep_event(tx, workspace, &intent, event, &actor, now).await?;
-        keep_names(tx, workspace, &intent, event).await?;
-        if let Some(moved) = books::moves(&intent, event) {
+        keep_event(tx, workspace, &intent, &event, &actor, now).await?;
+        keep_names(tx, workspace, &intent, &event).await?;
+        if let Some(moved) = books::moves(&intent, &event) {
             post(tx, workspace, &intent, &moved).await?;
         }
-        tell(tx, workspace, &intent, event).await?;
-        for step in steps::follow(&intent, event) {
-            outbox::enqueue(tx, workspace, &Conduct { intent: intent.id, step, times: 0 }).await?;
+        tell(tx, workspace, &intent, &event).await?;
+        for step in steps::follow(&intent, &event) {
+            outbox::enqueue(tx, workspace, &Conduct { intent: intent.id, step, times: 0, is_extra: false }).await?;
+        }
+        // Its time was over while a provider was at it: now that nobody is, it ends.
+        if coming.is_empty() {
+            coming.extend(intent.expire(now));
         }
         at = Some(intent);
     }
     let Some(intent) = at else { return Ok(None) };
-    if events.is_empty() {
+    if is_quiet {
         return Ok(Some(intent));
     }
     let state = intent.state();

@@ -1,6 +1,7 @@
 //! Taking webhooks in, and applying what they say.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use kernel::{Caller, Id as _, WorkspaceId};
 use sha2::{Digest as _, Sha256};
@@ -121,7 +122,7 @@ pub(crate) async fn apply(
         || matches!(notice.observation.seen, Seen::Changed | Seen::Approved | Seen::Succeeded { amount: None, .. })
             && !matches!(step, Step::Refund(_) | Step::Capture(..));
     if asks {
-        outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0 }).await?;
+        outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0, is_extra: true }).await?;
         return Ok(Some(Vec::new()));
     }
     let mut events = observed(&intent, step, &notice.observation);
@@ -131,6 +132,15 @@ pub(crate) async fn apply(
     }
     record(tx, workspace, Some(intent), events.clone()).await?;
     Ok(Some(events))
+}
+
+/// How long webhooks are kept, for operators to look at.
+const KEPT: Duration = Duration::from_secs(90 * 86_400);
+
+/// Deletes up to 500 webhooks that have had their time; says how many.
+pub async fn sweep_everywhere(tx: &mut Tx) -> Result<u64, PaymentError> {
+    let before = tx.now().minus(KEPT);
+    Ok(tx.execute(&sql::SWEEP_WEBHOOKS_EVERYWHERE, params![before]).await?)
 }
 
 /// Says what became of a webhook.

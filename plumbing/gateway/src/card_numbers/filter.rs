@@ -53,7 +53,7 @@ impl CardNumberRules {
         self
     }
 
-    fn is_redacting(&self, route: &str) -> bool {
+    pub(crate) fn is_redacting(&self, route: &str) -> bool {
         self.0.redacting.contains(&route)
     }
 
