@@ -34,6 +34,8 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 const PAGE_SIZE: usize = 1_000;
 /// Settlements of one report, and pages of the lines of one settlement.
 const PAGES_MAX: usize = 2_000;
+/// Bytes of one report.
+const REPORT_BYTES_MAX: usize = 512 << 20;
 /// Letters of a narration and of a refund's reason.
 const NARRATION_MAX: usize = 100;
 const REASON_MAX: usize = 64;
@@ -304,21 +306,21 @@ impl Line<'_> {
         let list = format!("/api/v1/settlements?from={}&to={until}", from.as_millis());
         let mut settlements = Vec::new();
         for page in 0.. {
+            if page >= PAGES_MAX || settlements.len() > PAGES_MAX {
+                return Err(Failure::setup("the time has too many settlements for one report: ask for a shorter one"));
+            }
             let (body, _) = self.page(&list, page).await?;
             settlements.extend(report::contents(&body).iter().filter_map(|batch| owned(batch, "/settlementReference")));
             if report::is_last(&body) {
                 break;
-            }
-            if settlements.len() > PAGES_MAX {
-                return Err(Failure::setup("the time has too many settlements for one report: ask for a shorter one"));
             }
         }
         let mut report = report::Report::default();
         for settlement in settlements {
             let lines = format!("/api/v1/transactions/find-by-settlement-reference?reference={}", part(&settlement));
             for page in 0.. {
-                if page >= PAGES_MAX {
-                    return Err(Failure::setup("a settlement has too many lines for one report"));
+                if page >= PAGES_MAX || report.len() > REPORT_BYTES_MAX {
+                    return Err(Failure::setup("the time has too many lines for one report: ask for a shorter one"));
                 }
                 let (body, raw) = self.page(&lines, page).await?;
                 report.add(&settlement, &raw);

@@ -36,6 +36,8 @@ const MEMO_BYTES_MAX: usize = 140;
 /// Things of one page of a list, which is the most that Ramp gives; and pages of one report.
 const LIST_MAX: usize = 100;
 const PAGES_MAX: usize = 20_000;
+/// Bytes of one report.
+const REPORT_BYTES_MAX: usize = 512 << 20;
 /// Secrets of one account that are tried.
 const TRIES_MAX: usize = 10;
 
@@ -218,6 +220,9 @@ impl Line<'_> {
         let mut report = vec![b'['];
         let mut after = String::new();
         for _ in 0..PAGES_MAX {
+            if report.len() > REPORT_BYTES_MAX {
+                break;
+            }
             let path = format!("/transactions?{days}&page_size={LIST_MAX}{after}");
             let page = self.get(&path).await?.ok_or_else(|| Failure::unknown("no list"))?;
             let lines = page.get("data").and_then(Value::as_array).ok_or_else(|| Failure::unknown("a list without lines"))?;

@@ -35,6 +35,11 @@ impl Report {
         }
     }
 
+    /// How many bytes it has so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The report as it is kept.
     pub(super) fn end(mut self) -> Vec<u8> {
         self.bytes.extend_from_slice(if self.bytes.is_empty() { b"[]" } else { b"]" });

@@ -173,3 +173,37 @@ async fn a_payer_without_an_email_is_sent_elsewhere_unless_the_account_names_one
     world.account.settings["payer_email"] = json!("till@shop.example");
     assert!(matches!(world.send(&bare(&world)).await, Ok(Done::Page { .. })));
 }
+
+#[tokio::test]
+async fn a_settlement_of_more_lines_than_a_page_is_fetched_whole_and_each_line_once() {
+    let world = World::new(&MONNIFY).await;
+    let mut references = Vec::new();
+    for number in 0..1_005 {
+        let opened = world.open(world.money(10_000 + number), CaptureMethod::Automatic).await;
+        world.sim.pay(&opened.reference).unwrap();
+        references.push(opened.reference);
+    }
+    // Two settlements of one time.
+    let plant = sim::providers::Plant::default();
+    world.sim.settle(MONNIFY.sim, plant).unwrap();
+    references.push(world.paid(world.money(7_700), CaptureMethod::Automatic).await.0.reference);
+    world.sim.settle(MONNIFY.sim, plant).unwrap();
+    let now = world.clock.now();
+    let hour = Duration::from_secs(3_600);
+    let Ok(Told::Report(bytes)) = world.ask(&Question::Settled { from: now.minus(hour), until: now.plus(hour) }).await else {
+        panic!("no report")
+    };
+    let lines = world.provider().report(&world.account, &bytes).unwrap();
+    let mut named: Vec<_> = lines.iter().filter_map(|line| line.reference.clone()).collect();
+    named.sort();
+    references.sort();
+    assert_eq!(named, references);
+    assert_eq!(
+        lines.iter().map(|line| line.gross.amount_minor).sum::<i64>(),
+        (0..1_005).map(|number| 10_000 + number).sum::<i64>() + 7_700
+    );
+    let Ok(Told::Report(bytes)) = world.ask(&Question::Settled { from: now.minus(hour), until: now.minus(hour / 2) }).await else {
+        panic!("no report")
+    };
+    assert_eq!(world.provider().report(&world.account, &bytes), Ok(Vec::new()), "nothing was settled then");
+}
