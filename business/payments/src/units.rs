@@ -202,6 +202,36 @@ mod tests {
         }
     }
 
+    /// Any JSON, and the same with its numbers as texts.
+    fn both() -> impl Strategy<Value = (Value, Value)> {
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(|number| (json!(number), json!(number.to_string()))),
+            "[ -~]{0,12}".prop_map(|text| (json!(text), json!(text))),
+            Just((Value::Null, Value::Null)),
+            any::<bool>().prop_map(|is_so| (json!(is_so), json!(is_so))),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            let list = proptest::collection::vec(inner.clone(), 0..5).prop_map(|list| {
+                let (plain, exact): (Vec<_>, Vec<_>) = list.into_iter().unzip();
+                (Value::Array(plain), Value::Array(exact))
+            });
+            let fields = proptest::collection::btree_map("[ -~]{0,8}", inner, 0..5).prop_map(|fields| {
+                let plain = fields.iter().map(|(name, (plain, _))| (name.clone(), plain.clone())).collect();
+                let exact = fields.into_iter().map(|(name, (_, exact))| (name, exact)).collect();
+                (Value::Object(plain), Value::Object(exact))
+            });
+            prop_oneof![list, fields]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_the_numbers_is_read_otherwise((plain, expected) in both()) {
+            prop_assert_eq!(exact(plain.to_string().as_bytes()), Some(expected.clone()));
+            prop_assert_eq!(exact(&serde_json::to_vec_pretty(&plain).unwrap()), Some(expected));
+        }
+    }
+
     #[test]
     fn what_is_no_amount_is_refused() {
         for text in

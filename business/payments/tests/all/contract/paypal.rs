@@ -60,3 +60,43 @@ async fn each_currency_is_paid_and_given_back_to_the_unit() {
         super::world::a_payment_in(&PAYPAL, currency, amount_minor).await;
     }
 }
+
+/// What was signed for another webhook of the same account is not ours.
+#[tokio::test]
+async fn a_webhook_that_was_signed_for_another_one_is_not_genuine() {
+    let mut world = super::world::World::new(&PAYPAL).await;
+    world.paid(world.money(10_000), payments::CaptureMethod::Automatic).await;
+    let came = world.webhooks().await;
+    assert_eq!(world.check(&came[0]).await, Ok(()));
+    world.account.settings["webhook_id"] = json!("WH-ANOTHER");
+    assert_eq!(world.check(&came[0]).await, Err(payments::WebhookError::Forged));
+    world.account.settings = json!({});
+    assert_eq!(world.check(&came[0]).await, Err(payments::WebhookError::SetUp));
+}
+
+/// Each refund comes out of a capture that still holds as much.
+#[tokio::test]
+async fn what_was_captured_in_parts_is_given_back_out_of_the_capture_that_has_it() {
+    let world = super::world::World::new(&PAYPAL).await;
+    let (opened, _) = world.paid(world.money(10_000), payments::CaptureMethod::Manual).await;
+    let provider_ref = opened.provider_ref.clone().unwrap();
+    let mut charge_ref = None;
+    for (amount_minor, is_last) in [(6_000, false), (4_000, true)] {
+        let amount = world.money(amount_minor);
+        let order = payments::Order::Capture { reference: world.capture(), provider_ref: provider_ref.clone(), amount, is_last };
+        charge_ref = world.observe(&order).await.charge_ref;
+    }
+    for amount_minor in [5_000, 4_000, 1_000] {
+        let order = payments::Order::Refund {
+            reference: world.refund(),
+            attempt: opened.reference.clone(),
+            provider_ref: provider_ref.clone(),
+            charge_ref: charge_ref.clone(),
+            amount: world.money(amount_minor),
+            reason: None,
+        };
+        let back = world.observe(&order).await;
+        assert!(super::world::succeeded(world.money(amount_minor))(&back.seen), "{back:?}");
+    }
+    assert_eq!(world.moved_minor(sim::bank::MovementKind::Refunded), 10_000);
+}

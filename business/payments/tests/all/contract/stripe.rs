@@ -32,7 +32,13 @@ const STRIPE: Promise = Promise {
         ("insufficient_funds", ErrorClass::DeclinedHard),
         ("lost_card", ErrorClass::DeclinedHard),
         ("generic_decline", ErrorClass::DeclinedSoft),
+        ("do_not_honor", ErrorClass::DeclinedSoft),
+        ("processing_error", ErrorClass::DeclinedSoft),
+        ("expired_card", ErrorClass::DeclinedHard),
+        ("incorrect_cvc", ErrorClass::PayerAction),
+        ("stolen_card", ErrorClass::Fraud),
         ("fraudulent", ErrorClass::Fraud),
+        ("a_code_of_next_year", ErrorClass::DeclinedSoft),
     ],
     is_completed_by_us: false,
     is_found_by_reference: false,
@@ -75,4 +81,34 @@ async fn each_line_of_a_report_names_its_payout() {
     let batches: Vec<_> = lines.iter().map(|line| (line.gross.amount_minor, line.batch.as_deref())).collect();
     let payout = payouts.first().map(String::as_str);
     assert_eq!(batches, [(700, None), (500, payout), (10_001, payout)]);
+}
+
+/// While the secret is rotated, both sign.
+#[tokio::test]
+async fn a_webhook_is_genuine_by_the_old_secret_and_by_the_new() {
+    let mut world = super::world::World::new(&STRIPE).await;
+    world.account.secrets["webhook_secret"] = json!(["whsec_new", sim::STRIPE_WEBHOOK_SECRET]);
+    world.sim.pay(&world.open(world.money(10_000), payments::CaptureMethod::Automatic).await.reference).unwrap();
+    let old = world.webhooks().await;
+    world.sim.webhook_to(sim::Dialect::Stripe, &world.webhook_url, Some("whsec_new"));
+    world.sim.pay(&world.open(world.money(10_000), payments::CaptureMethod::Automatic).await.reference).unwrap();
+    let both = world.webhooks().await;
+    assert!(!old.is_empty() && both.len() > old.len());
+    for webhook in &both {
+        assert_eq!(world.check(webhook).await, Ok(()));
+    }
+    world.account.secrets["webhook_secret"] = json!("whsec_new");
+    assert_eq!(world.check(&both[0]).await, Err(payments::WebhookError::Forged));
+}
+
+/// A payer whose card was declined may try another one on the same page.
+#[tokio::test]
+async fn a_page_can_be_paid_after_a_decline() {
+    let world = super::world::World::new(&STRIPE).await;
+    let amount = world.money(10_000);
+    let opened = world.open(amount, payments::CaptureMethod::Automatic).await;
+    world.sim.decline(&opened.reference, "insufficient_funds").unwrap();
+    assert!(matches!(world.follow(&opened).await.unwrap().seen, payments::Seen::Declined { .. }));
+    world.sim.pay(&opened.reference).unwrap();
+    assert!(super::world::succeeded(amount)(&world.follow(&opened).await.unwrap().seen));
 }
