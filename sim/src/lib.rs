@@ -202,6 +202,9 @@ impl Default for Options {
     }
 }
 
+/// How often the dialects look for what has become due by itself.
+const WAKE: Duration = Duration::from_secs(5);
+
 /// A running simulator. It ends when this is dropped.
 pub struct Simulator {
     house: Arc<House>,
@@ -249,6 +252,14 @@ pub async fn start(options: Options) -> std::io::Result<Simulator> {
     let rules = Mutex::new(Rules::seeded(options.seed));
     let house = Arc::new(House { booths, providers, rules, courier, shared, url, hang: options.hang });
     tasks.spawn(door::open(listener, house.clone()));
+    let waker = house.clone();
+    tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(WAKE);
+        loop {
+            ticks.tick().await;
+            waker.wake();
+        }
+    });
     Ok(Simulator { house, address, tasks, _lock: lock })
 }
 
@@ -390,6 +401,11 @@ impl Simulator {
 impl House {
     fn advance(&self, time: Duration) {
         self.shared.ahead_ms.fetch_add(i64::try_from(time.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Lets happen what has become due by itself.
+    fn wake(&self) {
         for dialect in Dialect::ALL {
             self.act(dialect, &faults::WebhookPlan::default(), |provider, books| provider.wake(books));
         }

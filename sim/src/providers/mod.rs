@@ -63,7 +63,7 @@ pub trait Provider: Send + Sync + 'static {
         Reply::json(500, &serde_json::json!({"error": "internal server error"}))
     }
 
-    /// Called when the clock was moved: what has become due by itself happens, and is told.
+    /// Called every few seconds and when the clock was moved: what has become due by itself happens, and is told.
     fn wake(&self, books: &mut Books) {
         let _ = books;
     }

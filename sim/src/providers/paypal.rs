@@ -233,7 +233,7 @@ impl Provider for Paypal {
     }
 
     fn decline_codes(&self) -> &'static [&'static str] {
-        &["INSTRUMENT_DECLINED", "TRANSACTION_REFUSED", "PAYER_CANNOT_PAY", "PAYER_ACCOUNT_RESTRICTED", "DECLINED"]
+        &["INSTRUMENT_DECLINED", "TRANSACTION_REFUSED", "PAYER_CANNOT_PAY", "PAYER_ACCOUNT_RESTRICTED", "DECLINED", "PENDING"]
     }
 
     fn sign(&self, secret: &str, webhook: &Outgoing, body: &[u8], now_ms: i64, is_forged: bool) -> Vec<(&'static str, String)> {
@@ -269,6 +269,10 @@ impl Provider for Paypal {
             500,
             &json!({"name": "INTERNAL_SERVER_ERROR", "message": message, "debug_id": "0000000000000", "details": [], "links": []}),
         )
+    }
+
+    fn wake(&self, books: &mut Books) {
+        payment::wake(books);
     }
 
     fn not_found(&self, call: &Call) -> Reply {
@@ -360,13 +364,13 @@ fn handle(books: &mut Books, call: &Call, parts: &[&str], ask: &Ask<'_>) -> Resu
         |books: &Books, kind: &str, id: &str| books.get(kind, id).map(|found| Done::shown(public(found))).ok_or_else(|| Fail::missing(id));
     match (call.method.as_str(), parts) {
         ("POST", ["v2", "checkout", "orders"]) => order::create(books, ask),
-        ("GET", ["v2", "checkout", "orders", id]) => order::load(books, id).map(|order| Done::shown(public(&order))),
+        ("GET", ["v2", "checkout", "orders", id]) => order::retrieve(books, id),
         ("POST", ["v2", "checkout", "orders", id, "capture"]) => order::capture(books, ask, id),
         ("POST", ["v2", "checkout", "orders", id, "authorize"]) => order::authorize(books, ask, id),
         ("GET", ["v2", "payments", "authorizations", id]) => fetch(books, "authorization", id),
         ("POST", ["v2", "payments", "authorizations", id, "capture"]) => payment::capture(books, ask, id),
         ("POST", ["v2", "payments", "authorizations", id, "void"]) => payment::void(books, ask, id),
-        ("GET", ["v2", "payments", "captures", id]) => fetch(books, "capture", id),
+        ("GET", ["v2", "payments", "captures", id]) => payment::retrieve(books, id),
         ("POST", ["v2", "payments", "captures", id, "refund"]) => payment::refund(books, ask, id),
         ("GET", ["v2", "payments", "refunds", id]) => fetch(books, "refund", id),
         ("POST", ["v1", "payments", "payouts"]) => payout::create(books, ask),

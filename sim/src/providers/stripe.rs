@@ -297,6 +297,11 @@ impl Provider for Stripe {
         Reply::json(500, &json!({"error": {"type": "api_error", "message": "An unknown error occurred."}}))
     }
 
+    fn wake(&self, books: &mut Books) {
+        intent::wake(books);
+        checkout::wake(books);
+    }
+
     fn not_found(&self, call: &Call) -> Reply {
         let parts = call.parts();
         match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -393,7 +398,7 @@ fn handle(books: &mut Books, call: &Call, ask: &Ask<'_>) -> Result<Value, Fail> 
         ("POST", ["v1", "payment_intents"]) => intent::create(books, ask),
         ("GET", ["v1", "payment_intents"]) => ask.page(&call.path, books.all("intent").rev().map(|(_, intent)| intent.clone())),
         ("GET", ["v1", "payment_intents", "search"]) => intent::search(books, ask),
-        ("GET", ["v1", "payment_intents", id]) => fetch(books, "intent", id, "payment_intent"),
+        ("GET", ["v1", "payment_intents", id]) => intent::retrieve(books, id),
         ("POST", ["v1", "payment_intents", id, "confirm"]) => intent::confirm(books, ask, id),
         ("POST", ["v1", "payment_intents", id, "capture"]) => intent::capture(books, ask, id),
         ("POST", ["v1", "payment_intents", id, "cancel"]) => intent::cancel(books, ask, id),

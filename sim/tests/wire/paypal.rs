@@ -532,3 +532,28 @@ async fn faults_planted_in_the_report_are_exactly_those() {
     assert_eq!(lines.iter().filter(|line| !known(line)).count(), 1);
     assert_eq!(lines.iter().filter(|line| known(line) && line["transaction_amount"]["value"] != "10.00").count(), 1);
 }
+
+#[tokio::test]
+async fn a_capture_under_review_is_pending_and_completes_by_itself() {
+    let shop = Shop::open().await;
+    let id = shop.order("CAPTURE", "3.00", "USD").await;
+    shop.decide(&id, &Decision::Decline { code: "PENDING".to_owned() });
+    let answer = shop.post("k-1", &format!("/v2/checkout/orders/{id}/capture"), &json!({})).await;
+    let capture = answer.json()["purchase_units"][0]["payments"]["captures"][0].clone();
+    assert_eq!(
+        (answer.status, &capture["status"], &capture["status_details"]["reason"]),
+        (201, &"PENDING".into(), &"PENDING_REVIEW".into())
+    );
+    let path = format!("/v2/payments/captures/{}", capture["id"].as_str().unwrap());
+    assert_eq!(issue(&shop.post("r-1", &format!("{path}/refund"), &json!({})).await).1, "INVALID_TRANSACTION");
+    assert!(shop.kinds().is_empty());
+    shop.world.sim.advance(Duration::from_secs(61));
+    assert_eq!(shop.kinds(), [(MovementKind::Charged, 300)]);
+    assert_eq!(shop.get(&path).await["status"], "COMPLETED");
+    let order = shop.get(&format!("/v2/checkout/orders/{id}")).await;
+    assert_eq!(order["purchase_units"][0]["payments"]["captures"][0]["status"], "COMPLETED");
+    let mut events: Vec<_> =
+        shop.world.receiver.take(3).await.iter().map(|webhook| webhook.json()["event_type"].as_str().unwrap().to_owned()).collect();
+    events.sort();
+    assert_eq!(events, ["CHECKOUT.ORDER.APPROVED", "PAYMENT.CAPTURE.COMPLETED", "PAYMENT.CAPTURE.PENDING"]);
+}

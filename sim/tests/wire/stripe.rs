@@ -521,3 +521,35 @@ async fn events_can_be_asked_for_as_they_were_sent() {
     assert_eq!(get(&world, &format!("/v1/events/{}", succeeded["id"].as_str().unwrap())).await, succeeded);
     assert!(sent.iter().any(|webhook| webhook.json() == succeeded));
 }
+
+#[tokio::test]
+async fn a_debit_from_a_bank_account_is_processing_before_it_succeeds() {
+    let world = World::new().await;
+    let fields = [
+        ("amount", "900"),
+        ("currency", "usd"),
+        ("confirm", "true"),
+        ("payment_method", "pm_usBankAccount"),
+        ("metadata[reference]", "ref-1"),
+    ];
+    let intent = post(&world, "/v1/payment_intents", &fields).await.json();
+    let path = format!("/v1/payment_intents/{}", intent["id"].as_str().unwrap());
+    assert_eq!(intent["status"], "processing");
+    assert_eq!(post(&world, &format!("{path}/cancel"), &[]).await.status, 400);
+    assert_eq!((get(&world, &path).await["status"].clone(), kinds(&world)), ("processing".into(), vec![]));
+    world.sim.advance(Duration::from_secs(61));
+    assert_eq!(kinds(&world), [(MovementKind::Charged, 900)]);
+    assert_eq!(get(&world, &path).await["status"], "succeeded");
+    world.sim.advance(Duration::from_secs(61));
+    assert_eq!(kinds(&world).len(), 1);
+    let types: Vec<_> = world.receiver.take(4).await.iter().map(|webhook| webhook.json()["type"].as_str().unwrap().to_owned()).collect();
+    assert!(types.contains(&"payment_intent.processing".to_owned()) && types.contains(&"payment_intent.succeeded".to_owned()), "{types:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_runs_out_tells_so_by_itself() {
+    let world = World::new().await;
+    session(&world, &[]).await;
+    world.sim.advance(Duration::from_secs(86_401));
+    assert_eq!(world.receiver.next().await.json()["type"], "checkout.session.expired");
+}

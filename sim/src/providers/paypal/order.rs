@@ -22,6 +22,14 @@ pub(super) fn load(books: &Books, id: &str) -> Result<Value, Fail> {
     Ok(order.clone())
 }
 
+pub(super) fn retrieve(books: &mut Books, id: &str) -> Result<Done, Fail> {
+    let order = load(books, id)?;
+    for capture in order["purchase_units"][0]["payments"]["captures"].as_array().into_iter().flatten() {
+        payment::finish(books, text(capture, "id"));
+    }
+    load(books, id).map(|order| Done::shown(public(&order)))
+}
+
 pub(super) fn keep(books: &mut Books, order: &Value) {
     let id = text(order, "id").to_owned();
     books.put("order", &id, order.clone());
@@ -154,12 +162,18 @@ pub(super) fn capture(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Done
 fn take(books: &mut Books, mut order: Value, twist: &Twist, key: Option<&str>) -> Result<Done, Fail> {
     let code = declined(&order, twist).map(str::to_owned);
     let id = text(&order, "id").to_owned();
-    // The code DECLINED makes a capture that failed; others refuse the call.
+    // The code DECLINED makes a capture that failed, PENDING one that takes a minute; others refuse the call.
     match code.as_deref() {
         Some("DECLINED") => {
             let capture = payment::declined_capture(books, &order);
             order["status"] = json!("COMPLETED");
             order["purchase_units"][0]["payments"]["captures"] = json!([capture]);
+        }
+        Some("PENDING") => {
+            let (moved, currency) = super::moved(twist, units(&order["_sim"], "amount_minor"), text(&order["_sim"], "currency"));
+            let capture = payment::pending_capture(books, &order, moved, &currency);
+            order["status"] = json!("COMPLETED");
+            order["purchase_units"][0]["payments"]["captures"] = json!([public(&capture)]);
         }
         Some(code) => return Err(refuse(books, order, code)),
         None => {

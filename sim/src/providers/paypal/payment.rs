@@ -57,33 +57,89 @@ pub(super) fn charge(
     is_final: bool,
     key: Option<&str>,
 ) -> Value {
-    let (id, now_ms, reference) = (transaction_id(books), books.now_ms(), text(&order["_sim"], "reference").to_owned());
-    let step = super::step(currency);
-    let fee = fee_half_up(taken / step, FEE_BASIS_POINTS, FEE_FIXED) * step;
+    let capture = draft(books, order, authorization, taken, currency, is_final);
+    complete(books, capture, key)
+}
+
+/// A capture before the money came.
+fn draft(books: &Books, order: &Value, authorization: Option<&str>, taken: i64, currency: &str, is_final: bool) -> Value {
+    let (id, now_ms) = (transaction_id(books), books.now_ms());
     let api = format!("{}/paypal/v2/payments", books.url());
     let mut related = json!({"order_id": order["id"]});
     if let Some(authorization) = authorization {
         related["authorization_id"] = json!(authorization);
     }
-    let breakdown = json!({"gross_amount": money_of(taken, currency), "paypal_fee": money_of(fee, currency), "net_amount": money_of(taken - fee, currency)});
-    let capture = copied(
+    copied(
         order,
-        json!({"id": id, "status": "COMPLETED", "amount": money_of(taken, currency), "final_capture": is_final,
-        "seller_receivable_breakdown": breakdown, "create_time": instant(now_ms), "update_time": instant(now_ms),
-        "supplementary_data": {"related_ids": related},
+        json!({"id": id, "status": "PENDING", "amount": money_of(taken, currency), "final_capture": is_final,
+        "create_time": instant(now_ms), "update_time": instant(now_ms), "supplementary_data": {"related_ids": related},
         "links": [{"href": format!("{api}/captures/{id}"), "rel": "self", "method": "GET"},
             {"href": format!("{api}/captures/{id}/refund"), "rel": "refund", "method": "POST"}],
-        "_sim": {"amount_minor": taken, "currency": currency, "refunded_minor": 0, "reference": reference}}),
-    );
+        "_sim": {"amount_minor": taken, "currency": currency, "refunded_minor": 0, "reference": order["_sim"]["reference"]}}),
+    )
+}
+
+/// The money comes.
+fn complete(books: &mut Books, mut capture: Value, key: Option<&str>) -> Value {
+    let (id, own) = (text(&capture, "id").to_owned(), capture["_sim"].clone());
+    let (taken, currency) = (units(&own, "amount_minor"), text(&own, "currency"));
+    let step = super::step(currency);
+    let fee = fee_half_up(taken / step, FEE_BASIS_POINTS, FEE_FIXED) * step;
+    capture["status"] = json!("COMPLETED");
+    capture["update_time"] = json!(instant(books.now_ms()));
+    capture["seller_receivable_breakdown"] = json!({"gross_amount": money_of(taken, currency), "paypal_fee": money_of(fee, currency),
+        "net_amount": money_of(taken - fee, currency)});
     books.put("capture", &id, capture.clone());
     let invoice = text(&capture, "invoice_id").to_owned();
     if !invoice.is_empty() {
         books.link("capture_by_invoice", &invoice, &id);
     }
-    moved(books, MovementKind::Charged, &reference, &id, taken, currency, key);
+    moved(books, MovementKind::Charged, text(&own, "reference"), &id, taken, currency, key);
     report::line(books, "T0006", &capture, None, taken, -fee);
     event(books, "PAYMENT.CAPTURE.COMPLETED", "capture", &public(&capture));
     capture
+}
+
+/// How long a capture is under review, by the simulator's clock.
+const REVIEW_MS: i64 = 60_000;
+
+/// A capture that PayPal looks at first; it completes by itself.
+pub(super) fn pending_capture(books: &mut Books, order: &Value, taken: i64, currency: &str) -> Value {
+    let mut capture = draft(books, order, None, taken, currency, true);
+    capture["status_details"] = json!({"reason": "PENDING_REVIEW"});
+    let id = text(&capture, "id").to_owned();
+    books.put("capture", &id, capture.clone());
+    let due_ms = books.now_ms() + REVIEW_MS;
+    books.put("review", &id, json!(due_ms));
+    event(books, "PAYMENT.CAPTURE.PENDING", "capture", &public(&capture));
+    capture
+}
+
+/// Ends the review of a capture, if it is due.
+pub(super) fn finish(books: &mut Books, id: &str) {
+    let is_due = books.get("review", id).and_then(Value::as_i64).is_some_and(|due_ms| due_ms <= books.now_ms());
+    let Some(mut capture) = books.get("capture", id).filter(|_| is_due).cloned() else { return };
+    books.put("review", id, Value::Null);
+    if let Some(fields) = capture.as_object_mut() {
+        fields.remove("status_details");
+    }
+    let capture = complete(books, capture, None);
+    let order = capture["supplementary_data"]["related_ids"]["order_id"].as_str().and_then(|id| books.get("order", id)).cloned();
+    if let Some(mut order) = order {
+        order["purchase_units"][0]["payments"]["captures"] = json!([public(&capture)]);
+        super::order::keep(books, &order);
+    }
+}
+
+/// Ends all reviews that are due.
+pub(super) fn wake(books: &mut Books) {
+    let ids: Vec<_> = books.all("review").filter(|(_, due_ms)| due_ms.is_i64()).map(|(id, _)| id.to_owned()).collect();
+    ids.iter().for_each(|id| finish(books, id));
+}
+
+pub(super) fn retrieve(books: &mut Books, id: &str) -> Result<Done, Fail> {
+    finish(books, id);
+    load(books, "capture", id).map(|capture| Done::shown(public(&capture)))
 }
 
 /// A capture that the bank refused.
@@ -201,8 +257,9 @@ pub(super) fn void(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Done, F
 }
 
 pub(super) fn refund(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Done, Fail> {
+    finish(books, id);
     let mut capture = load(books, "capture", id)?;
-    if text(&capture, "status") == "DECLINED" {
+    if ["DECLINED", "PENDING"].contains(&text(&capture, "status")) {
         return Err(Fail::issue("INVALID_TRANSACTION", "The capture did not complete; there is nothing to refund."));
     }
     let own = capture["_sim"].clone();

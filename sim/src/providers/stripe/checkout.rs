@@ -25,6 +25,15 @@ fn lapse(books: &mut Books, mut session: Value) -> Value {
     session
 }
 
+/// Ends all sessions whose time is over.
+pub(super) fn wake(books: &mut Books) {
+    let open: Vec<_> =
+        books.all("session").filter(|(_, session)| text(session, "status") == "open").map(|(_, session)| session.clone()).collect();
+    for session in open {
+        lapse(books, session);
+    }
+}
+
 pub(super) fn create(books: &mut Books, ask: &Ask<'_>) -> Result<Value, Fail> {
     ask.only(&[
         "mode",

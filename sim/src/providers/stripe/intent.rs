@@ -95,6 +95,26 @@ fn keep(books: &mut Books, intent: &Value) {
     books.put("intent", text(intent, "id"), intent.clone());
 }
 
+/// Ends what took its time, if it is due.
+fn finish(books: &mut Books, id: &str) {
+    let is_due = books.get("processing", id).and_then(Value::as_i64).is_some_and(|due_ms| due_ms <= books.now_ms());
+    if let Some(intent) = books.get("intent", id).filter(|_| is_due).cloned() {
+        books.put("processing", id, Value::Null);
+        succeed(books, None, intent, &Twist::default());
+    }
+}
+
+/// Ends all that is due.
+pub(super) fn wake(books: &mut Books) {
+    let ids: Vec<_> = books.all("processing").filter(|(_, due_ms)| due_ms.is_i64()).map(|(id, _)| id.to_owned()).collect();
+    ids.iter().for_each(|id| finish(books, id));
+}
+
+pub(super) fn retrieve(books: &mut Books, id: &str) -> Result<Value, Fail> {
+    finish(books, id);
+    load(books, id)
+}
+
 pub(super) fn confirm(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Value, Fail> {
     let mut intent = load(books, id)?;
     if !["requires_payment_method", "requires_confirmation", "requires_action"].contains(&text(&intent, "status")) {
@@ -113,8 +133,18 @@ pub(super) fn confirm(books: &mut Books, ask: &Ask<'_>, id: &str) -> Result<Valu
     attempt(books, ask, intent)
 }
 
-/// What a test payment method does when it is charged.
-fn fate<'a>(method: &'a str, twist: &'a Twist) -> Result<bool, &'a str> {
+/// How long a debit from a bank account is under way, by the simulator's clock.
+const PROCESSING_MS: i64 = 60_000;
+
+/// What a test payment method does when nobody declines it.
+enum Fate {
+    Charged,
+    AsksTheBank,
+    TakesTime,
+}
+
+/// What a test payment method does when it is charged: an error is the code of a decline.
+fn fate<'a>(method: &'a str, twist: &'a Twist) -> Result<Fate, &'a str> {
     if let Some(code) = &twist.decline {
         return Err(code);
     }
@@ -126,8 +156,9 @@ fn fate<'a>(method: &'a str, twist: &'a Twist) -> Result<bool, &'a str> {
         "pm_card_chargeDeclinedExpiredCard" => Err("expired_card"),
         "pm_card_chargeDeclinedIncorrectCvc" => Err("incorrect_cvc"),
         "pm_card_chargeDeclinedProcessingError" => Err("processing_error"),
-        "pm_card_authenticationRequired" | "pm_card_threeDSecure2Required" => Ok(false),
-        _ => Ok(true),
+        "pm_card_authenticationRequired" | "pm_card_threeDSecure2Required" => Ok(Fate::AsksTheBank),
+        "pm_usBankAccount" | "pm_usBankAccount_success" => Ok(Fate::TakesTime),
+        _ => Ok(Fate::Charged),
     }
 }
 
@@ -135,8 +166,16 @@ fn attempt(books: &mut Books, ask: &Ask<'_>, mut intent: Value) -> Result<Value,
     let method = text(&intent, "payment_method").to_owned();
     match fate(&method, ask.twist) {
         Err(code) => Err(decline(books, Some(ask), intent, code)),
-        Ok(true) => Ok(succeed(books, Some(ask), intent, ask.twist)),
-        Ok(false) => {
+        Ok(Fate::Charged) => Ok(succeed(books, Some(ask), intent, ask.twist)),
+        Ok(Fate::TakesTime) => {
+            intent["status"] = json!("processing");
+            keep(books, &intent);
+            let due_ms = books.now_ms() + PROCESSING_MS;
+            books.put("processing", text(&intent, "id"), json!(due_ms));
+            event(books, Some(ask), "payment_intent.processing", &intent);
+            Ok(intent)
+        }
+        Ok(Fate::AsksTheBank) => {
             let back = ask.get("return_url").unwrap_or_default();
             let page = Page {
                 id: text(&intent, "id").to_owned(),
