@@ -202,6 +202,7 @@ const API: &[Address] = &[
     ("PUT", "/v1/payment-routes", Own, MayNot, |_| json!({ "version": 0, "rules": [] })),
     // What ends things comes last.
     ("POST", "/v1/payments/{id}/attempts/{attempt}/review", Theirs, MayNot, |_| json!({ "is_released": false })),
+    ("POST", "/v1/payments/{id}/resolve", Theirs, MayNot, |ids| json!({ "subject": ids.attempt, "is_done": false, "reason": "seen" })),
     ("POST", "/v1/payments/{id}/cancel", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/close", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/reopen", Theirs, MayNot, none),

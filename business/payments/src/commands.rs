@@ -10,7 +10,7 @@ mod webhook;
 
 pub use link::{NewLink, make_link, switch_link};
 pub(crate) use pay::next_attempt;
-pub use pay::{CREDIT_ACCOUNT, NewPayment, cancel, create, create_in, expire, keep_payer, plan, review, start};
+pub use pay::{CREDIT_ACCOUNT, NewPayment, Unknown, cancel, create, create_in, expire, keep_payer, plan, resolve, review, start};
 pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, edit_provider, seal, set_routes};
 pub(crate) use record::{locked, record};
 pub use refund::{capture, erase, refund};

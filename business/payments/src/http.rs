@@ -21,7 +21,7 @@ use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
 use views::{
     CaptureBody, LinkEditBody, NewPaymentBody, PaymentEventView, PaymentLinkBody, PaymentLinkView, PaymentQuery, PaymentView,
-    ProviderWebhookView, RefundBody, ReviewBody, WaitQuery,
+    ProviderWebhookView, RefundBody, ResolveBody, ReviewBody, WaitQuery,
 };
 
 /// What the routes need.
@@ -48,6 +48,7 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(events))
         .routes(routes!(start))
         .routes(routes!(review))
+        .routes(routes!(resolve))
         .routes(routes!(capture))
         .routes(routes!(refund))
         .routes(routes!(cancel))
@@ -148,6 +149,24 @@ async fn review(
 ) -> Result<Answer<PaymentView>, Problem> {
     effect(&deps.store, &call, (id, attempt, body), |tx, (id, attempt, body)| {
         Box::pin(async move { Ok(PaymentView::from(&commands::review(tx, id, attempt, body.is_released).await?)) })
+    })
+    .await
+}
+
+/// Says how something ended that stays unknown: a person found out elsewhere, for example in the provider's dashboard.
+#[utoipa::path(post, path = "/v1/payments/{id}/resolve", tag = "payments", params(("id" = String, Path)), request_body = ResolveBody,
+    responses((status = 200, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn resolve(
+    State(deps): State<Deps>,
+    call: Call,
+    Path(id): Path<IntentId>,
+    Json(body): Json<ResolveBody>,
+) -> Result<Answer<PaymentView>, Problem> {
+    effect(&deps.store, &call, (id, body), |tx, (id, body)| {
+        Box::pin(async move {
+            let (unknown, reason) = body.parse()?;
+            Ok(PaymentView::from(&commands::resolve(tx, id, unknown, &reason).await?))
+        })
     })
     .await
 }

@@ -232,6 +232,9 @@ pub struct Capture {
     pub is_last: bool,
     /// How far along it is.
     pub state: StepState,
+    /// When its first byte was about to leave: from then on the provider keeps its key.
+    #[serde(default)]
+    pub sent_at: Option<Timestamp>,
 }
 
 /// One try to have an intent paid at one provider.
@@ -375,6 +378,11 @@ impl Intent {
     /// The attempt whose money counts.
     pub fn kept(&self) -> Option<&Attempt> {
         self.kept.and_then(|id| self.attempt(id))
+    }
+
+    /// Whether money for it is still waited for: nobody has paid, nobody called it off, its time is not over.
+    pub const fn is_wanted(&self) -> bool {
+        self.kept.is_none() && self.canceled_at.is_none() && self.expired_at.is_none()
     }
 
     /// The attempt that is under way.

@@ -14,7 +14,7 @@ use crate::error::PaymentError;
 use crate::health::{FailureKind, Health, Operation, Permit};
 use crate::intent::{Event, Intent, IntentId, Observation, Seen, StepState};
 use crate::provider::{Account, Done, ErrorClass, Failure, Order, Provider, ProviderId, Question, Told};
-use crate::steps::{Need, Step, Surroundings, pause};
+use crate::steps::{DAILY_FROM, Need, Step, Surroundings, pause};
 use crate::webhook::WebhookId;
 use crate::{queries, steps};
 
@@ -99,6 +99,17 @@ enum Outcome {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// Whether the provider says that a step which was sent has had no effect.
+    const fn was_not_done(&self, step: Step) -> bool {
+        match self {
+            Self::NotFound => true,
+            Self::Done(Done::Observed(Observation { seen: Seen::Authorized { .. }, .. })) => matches!(step, Step::Void(_)),
+            _ => false,
+        }
+    }
+}
+
 /// The adapter and the account of a provider, opened for a conversation.
 pub(crate) async fn opened(context: &JobContext, id: ProviderId) -> Result<(&'static dyn Provider, Account, String), JobError> {
     let provider = queries::find_provider(&mut context.store().read(), context.workspace(), id).await?;
@@ -136,25 +147,29 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
             }
             Err(busy) => return Err(JobError::retry_after(busy.to_string(), busy.retry_after)),
         },
-        Need::SendAgain(order) => {
-            let permit = entered(&engine, account.id, Operation::of(&order))?;
-            through(permit, send(&engine, adapter, &account, &order)).await
-        }
+        Need::SendAgain(order) => again(&engine, adapter, &account, &order).await?,
         Need::Ask(question) => {
             match through(entered(&engine, account.id, Operation::Ask)?, ask(&engine, adapter, &account, &question)).await {
-                Outcome::NotFound => match job.step.need(&intent, &around, &abilities, true, now) {
-                    Need::SendAgain(order) => {
-                        let permit = entered(&engine, account.id, Operation::of(&order))?;
-                        through(permit, send(&engine, adapter, &account, &order)).await
-                    }
+                // What is still authorized was not released: that bears repeating, too.
+            outcome if outcome.was_not_done(job.step) => match job.step.need(&intent, &around, &abilities, true, now) {
+                    Need::SendAgain(order) => again(&engine, adapter, &account, &order).await?,
                     _ => Outcome::NotFound,
                 },
+                // The release has not come about, and nothing else has: it is asked for once more.
+                Outcome::Done(Done::Observed(Observation { seen: Seen::Authorized { .. }, .. })) if matches!(job.step, Step::Void(_)) => {
+                    match job.step.need(&intent, &around, &abilities, true, now) {
+                        Need::SendAgain(order) => again(&engine, adapter, &account, &order).await?,
+                        _ => Outcome::NotFound,
+                    }
+                }
+                // The payer agreed to what nobody waits for any more: it is not taken.
+                Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, .. })) if !intent.is_wanted() => Outcome::NotFound,
                 // The payer agreed on the provider's page; the rest is for us to do, and bears repeating.
                 Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, provider_ref, .. })) => {
                     let provider_ref = provider_ref.or_else(|| attempt.provider_ref.clone()).unwrap_or_default();
                     let reference = attempt.id.to_string();
                     let order = Order::Complete { reference, provider_ref, capture_method: intent.capture_method };
-                    through(entered(&engine, account.id, Operation::Complete)?, send(&engine, adapter, &account, &order)).await
+                    again(&engine, adapter, &account, &order).await?
                 }
                 outcome => outcome,
             }
@@ -209,6 +224,16 @@ async fn send(engine: &Engine, adapter: &dyn Provider, account: &Account, order:
     }
 }
 
+/// Sends what may have been sent before: that nothing came of it now proves nothing about then.
+async fn again(engine: &Engine, adapter: &dyn Provider, account: &Account, order: &Order) -> Result<Outcome, JobError> {
+    let permit = entered(engine, account.id, Operation::of(order))?;
+    Ok(match through(permit, send(engine, adapter, account, order)).await {
+        Outcome::Failed(Failure::NotSent { reason }) => Outcome::Failed(Failure::Unknown { reason }),
+        Outcome::Failed(Failure::Refused { class, code }) if class.is_passing() => Outcome::Failed(Failure::Unknown { reason: code }),
+        outcome => outcome,
+    })
+}
+
 async fn ask(engine: &Engine, adapter: &dyn Provider, account: &Account, question: &Question) -> Outcome {
     match adapter.ask(&engine.client, account, question).await {
         Ok(Told::Observed(observation)) => Outcome::Done(Done::Observed(observation)),
@@ -228,8 +253,10 @@ async fn mark(context: &JobContext, job: &Conduct) -> Result<bool, JobError> {
         Box::pin(async move {
             let intent = locked(tx, workspace, id).await?;
             let Some(event) = step.sending(&intent) else { return Ok::<_, PaymentError>(false) };
+            // What nobody waits for any more ends here instead.
+            let is_sending = !matches!(event, Event::AttemptExpired { .. });
             record(tx, workspace, Some(intent), vec![event]).await?;
-            Ok(true)
+            Ok(is_sending)
         })
     });
     Ok(marked.await?)
@@ -244,12 +271,14 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
         _ => None,
     }) {
         let after = events.iter().fold(before.clone(), |intent, event| intent.after(event, tx.now()));
-        events.extend(commands::next_attempt(tx, workspace, &after, class, health).await?);
-    }
-    if let Some(intent) = record(tx, workspace, Some(before), events.clone()).await? {
-        if !job.is_extra {
-            look_again(tx, workspace, &intent, job.step, job.times).await?;
+        // The payer who has begun elsewhere meanwhile stays there.
+        if after.open_attempt().is_none() {
+            events.extend(commands::next_attempt(tx, workspace, &after, class, health).await?);
         }
+    }
+    let after = record(tx, workspace, Some(before), events.clone()).await?;
+    if let Some(intent) = after.filter(|_| !job.is_extra) {
+        look_again(tx, workspace, &intent, job.step, job.times).await?;
     }
     Ok(events)
 }
@@ -296,7 +325,8 @@ fn failed(intent: &Intent, step: Step, failure: &Failure) -> Vec<Event> {
 
 /// Has a step looked at again while something is to be learned about it.
 pub(crate) async fn look_again(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, step: Step, times: u32) -> Result<(), PaymentError> {
-    if let Some(wait) = pause(times, step.waits_for_payer(intent)).filter(|_| step.is_open(intent)) {
+    let is_open = step.is_open(intent) || times < DAILY_FROM && step.is_declined_page(intent);
+    if let Some(wait) = pause(times, step.waits_for_payer(intent)).filter(|_| is_open) {
         let due = tx.now().plus(wait);
         outbox::enqueue_at(tx, workspace, due, &Conduct { intent: intent.id, step, times: times + 1, is_extra: false }).await?;
     }

@@ -24,6 +24,7 @@ mod link;
 mod provider;
 mod providers;
 pub mod queries;
+mod receipt;
 pub mod routing;
 mod sql;
 mod steps;
@@ -48,6 +49,7 @@ pub use provider::{
     Abilities, Account, Destination, Dialect, Done, ErrorClass, Failure, LineKind, Notice, Order, Payer, Provider, ProviderId, Question,
     ReportLine, Told, Trust, UnknownDialect, Webhook, WebhookError,
 };
+pub use receipt::{SendReceipt, send_receipt};
 pub use sql::{Recorded, STATEMENTS};
 pub use steps::Step;
 pub use webhook::{Stored, WebhookId, WebhookRow};

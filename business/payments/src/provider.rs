@@ -348,6 +348,11 @@ impl ErrorClass {
         Self::ProviderDown,
     ];
 
+    /// Whether it says nothing of the payment, only that nobody looked at it now.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::RateLimited | Self::ProviderDown | Self::SetUp)
+    }
+
     /// Its word in JSON and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -84,6 +84,8 @@ impl Step {
                     AttemptState::Created => Need::Send(open()),
                     AttemptState::Sending | AttemptState::Unknown => unknown(attempt.started_at, open(), ask()),
                     AttemptState::RequiresAction { .. } | AttemptState::Pending => Need::Ask(ask()),
+                    // On a page that is there somebody may still pay who was declined before.
+                    AttemptState::Declined { .. } | AttemptState::Expired if attempt.provider_ref.is_some() => Need::Ask(ask()),
                     _ => Need::Nothing,
                 }
             }
@@ -102,7 +104,7 @@ impl Step {
                 let question = Question::Capture { reference: id.to_string(), provider_ref };
                 match capture.state {
                     StepState::Requested => Need::Send(order),
-                    StepState::Sending | StepState::Unknown => unknown(attempt.changed_at, order, question),
+                    StepState::Sending | StepState::Unknown => unknown(capture.sent_at.unwrap_or(attempt.started_at), order, question),
                     StepState::Pending => Need::Ask(question),
                     StepState::Succeeded | StepState::Failed { .. } => Need::Nothing,
                 }
@@ -113,7 +115,8 @@ impl Step {
                     Some(StepState::Requested) => Need::Send(order),
                     Some(StepState::Sending | StepState::Unknown | StepState::Pending) => {
                         let question = Question::Payment { reference: id.to_string(), provider_ref: attempt.provider_ref.clone() };
-                        unknown(attempt.changed_at, order, question)
+                        // What is not released yet is released once more: that cannot be done twice.
+                        if not_found { Need::SendAgain(order) } else { Need::Ask(question) }
                     }
                     _ => Need::Nothing,
                 }
@@ -179,6 +182,13 @@ impl Step {
         intent.attempt(id).is_some_and(|attempt| matches!(attempt.state, AttemptState::RequiresAction { .. }))
     }
 
+    /// Whether the payer was declined on a page that is still there: it is looked at for as long as pages stay open.
+    pub fn is_declined_page(self, intent: &Intent) -> bool {
+        let Self::Attempt(id) = self else { return false };
+        let declined = |attempt: &&crate::intent::Attempt| matches!(attempt.state, AttemptState::Declined { .. });
+        intent.attempt(id).filter(declined).is_some_and(|attempt| attempt.provider_ref.is_some())
+    }
+
     /// Whether something is still to be learned about it: it is looked at again later.
     pub fn is_open(self, intent: &Intent) -> bool {
         let Some(attempt) = self.attempt(intent).and_then(|id| intent.attempt(id)) else { return false };
@@ -201,10 +211,12 @@ pub fn follow(intent: &Intent, event: &Event) -> Vec<Step> {
             open.map(|known| Step::Close(known.id)).chain([Step::Attempt(*attempt)]).collect()
         }
         Event::AttemptReleased { attempt } => vec![Step::Attempt(*attempt)],
-        Event::Canceled | Event::Expired => {
+        // Nobody is to pay any more.
+        Event::Canceled | Event::Expired | Event::Authorized { .. } | Event::Charged { .. } if !intent.is_wanted() => {
             let open = intent.attempts.iter().filter(|known| matches!(known.state, AttemptState::RequiresAction { .. }));
             open.map(|known| Step::Close(known.id)).collect()
         }
+        Event::PageOpened { attempt, .. } if !intent.is_wanted() => vec![Step::Close(*attempt)],
         Event::CaptureRequested { attempt, capture, .. } => vec![Step::Capture(*attempt, *capture)],
         Event::VoidMoved { attempt, to: StepState::Requested } => vec![Step::Void(*attempt)],
         Event::RefundRequested { refund, .. } => vec![Step::Refund(*refund)],
@@ -212,12 +224,14 @@ pub fn follow(intent: &Intent, event: &Event) -> Vec<Step> {
     }
 }
 
+/// Looks at a thing that come before those of once a day.
+pub const DAILY_FROM: u32 = 24;
+
 /// How long until a thing is looked at again that was looked at `times` before: soon, then seldom; together some thirty days.
 /// What waits for the payer changes by a webhook, and is looked at for the case that none comes.
 pub fn pause(times: u32, waits_for_payer: bool) -> Option<Duration> {
     const PAUSES_S: [u64; 12] = [5, 10, 20, 40, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200];
     const PAYER_S: u64 = 60;
-    const DAILY_FROM: u32 = 24;
     const TIMES_MAX: u32 = 54;
     let least = if waits_for_payer { PAYER_S } else { 0 };
     match times {

@@ -9,7 +9,7 @@ use store::{Reads, Tx, params};
 use super::record::{locked, record};
 use crate::error::PaymentError;
 use crate::health::Health;
-use crate::intent::{AttemptId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent};
+use crate::intent::{AttemptId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent, RefundId};
 use crate::provider::{ErrorClass, Payer, ProviderId};
 use crate::routing::{self, NextStep, Nobody, Wanted};
 use crate::text;
@@ -188,6 +188,28 @@ pub async fn review(tx: &mut Tx, id: IntentId, attempt: AttemptId, is_released: 
     let events = intent.review(attempt, is_released)?;
     outbox::audit(tx, workspace, "payments.attempt_reviewed", &attempt.to_string(), &serde_json::json!({ "is_released": is_released }))
         .await?;
+    record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
+}
+
+/// What stays unknown here and was found out elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// An attempt that was not paid.
+    Attempt(AttemptId),
+    /// A refund that was given back, or was not.
+    Refund(RefundId, bool),
+}
+
+/// A person says how something ended that the provider does not tell. `reason` is kept in the audit trail.
+pub async fn resolve(tx: &mut Tx, id: IntentId, unknown: Unknown, reason: &str) -> Result<Intent, PaymentError> {
+    let workspace = tx.caller().may(grants::APPROVE)?;
+    text::optional(Some(reason), 200).map_err(|message| PaymentError::field("reason", message))?;
+    let intent = locked(tx, workspace, id).await?;
+    let (events, subject) = match unknown {
+        Unknown::Attempt(attempt) => (intent.resolve_attempt(attempt)?, attempt.to_string()),
+        Unknown::Refund(refund, is_done) => (intent.resolve_refund(refund, is_done)?, refund.to_string()),
+    };
+    outbox::audit(tx, workspace, "payments.resolved_by_person", &subject, &serde_json::json!({ "reason": reason })).await?;
     record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
 

@@ -9,7 +9,7 @@ use store::{Reads as _, Store, Tx, params};
 
 use super::record::{locked, record};
 use crate::error::PaymentError;
-use crate::intent::{Event, IntentId, Seen, StepState};
+use crate::intent::{AttemptState, Event, IntentId, Seen, StepState};
 use crate::jobs::{Conduct, WorkWebhook, observed, step_of};
 use crate::provider::{Notice, ProviderId, Trust, Webhook, WebhookError};
 use crate::steps::Step;
@@ -119,8 +119,12 @@ pub(crate) async fn apply(
     // One provider's word says nothing about what is at another.
     let Some(attempt) = attempt.filter(|attempt| attempt.provider == provider).cloned() else { return Ok(None) };
     let asks = !is_trusted
-        || matches!(notice.observation.seen, Seen::Changed | Seen::Approved | Seen::Succeeded { amount: None, .. })
-            && !matches!(step, Step::Refund(_) | Step::Capture(..));
+        || notice.observation.seen == Seen::Changed
+        || matches!(notice.observation.seen, Seen::Approved | Seen::Succeeded { amount: None, .. })
+            && !matches!(step, Step::Refund(_) | Step::Capture(..))
+        // Word of its beginning that comes after its end: only the provider knows which of them counts.
+        || matches!(notice.observation.seen, Seen::Authorized { .. })
+            && matches!(attempt.state, AttemptState::Declined { .. } | AttemptState::Expired);
     if asks {
         outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0, is_extra: true }).await?;
         return Ok(Some(Vec::new()));

@@ -5,9 +5,9 @@ use kernel::{Currency, Id as _, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::commands::{NewLink, NewPayment};
+use crate::commands::{NewLink, NewPayment, Unknown};
 use crate::error::PaymentError;
-use crate::intent::{Attempt, AttemptState, CaptureMethod, Intent, IntentId, IntentState, LinkId, Refund, StepState};
+use crate::intent::{Attempt, AttemptId, AttemptState, CaptureMethod, Intent, IntentId, IntentState, LinkId, Refund, RefundId, StepState};
 use crate::link::Link;
 use crate::queries::Filter;
 use crate::sql::Recorded;
@@ -150,6 +150,32 @@ pub struct CaptureBody {
 pub struct ReviewBody {
     /// It goes on; otherwise it ends.
     pub(super) is_released: bool,
+}
+
+/// How something ended that stays unknown.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveBody {
+    /// The attempt or refund that is unknown.
+    subject: String,
+    /// Whether it was done after all. An attempt can only be found not paid.
+    is_done: bool,
+    /// How you know; kept in the audit trail.
+    reason: String,
+}
+
+impl ResolveBody {
+    pub(super) fn parse(self) -> Result<(Unknown, String), PaymentError> {
+        let unknown = match (AttemptId::parse(&self.subject), RefundId::parse(&self.subject)) {
+            (Ok(attempt), _) if !self.is_done => Unknown::Attempt(attempt),
+            (Ok(_), _) => {
+                return Err(PaymentError::field("is_done", "must be false for an attempt: that it was paid is for the provider to say"));
+            }
+            (_, Ok(refund)) => Unknown::Refund(refund, self.is_done),
+            _ => return Err(PaymentError::field("subject", "must be the identifier of an attempt or a refund")),
+        };
+        Ok((unknown, self.reason))
+    }
 }
 
 /// How much is to be given back.

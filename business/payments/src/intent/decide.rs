@@ -136,10 +136,33 @@ impl Intent {
         }
     }
 
+    /// A person found out elsewhere how something ended that stays unknown here. An attempt can only be found not paid: that it
+    /// was paid, and how much, is for the provider to say.
+    pub fn resolve_attempt(&self, id: AttemptId) -> Result<Vec<Event>, Refusal> {
+        match self.known(id)?.state {
+            AttemptState::Unknown => {
+                Ok(vec![Event::AttemptDeclined { attempt: id, class: ErrorClass::ProviderDown, code: "resolved_by_person".to_owned() }])
+            }
+            _ => Err(self.refuse("be resolved: the attempt is not unknown")),
+        }
+    }
+
+    /// The same for a refund: it was given back, or it was not.
+    pub fn resolve_refund(&self, id: RefundId, is_done: bool) -> Result<Vec<Event>, Refusal> {
+        let refund = self.refund(id).ok_or(Refusal::NotFound { what: "refund" })?;
+        if refund.state != StepState::Unknown {
+            return Err(self.refuse("be resolved: the refund is not unknown"));
+        }
+        let to = if is_done { StepState::Succeeded } else { StepState::Failed { code: "resolved_by_person".to_owned() } };
+        Ok(vec![Event::RefundMoved { refund: id, to, provider_ref: None }])
+    }
+
     /// The first byte is about to leave. None where it left before: how that ended is to be found out, not to be done again.
     pub fn begin_sending(&self, id: AttemptId) -> Result<Option<Event>, Refusal> {
-        let attempt = self.known(id)?;
-        Ok((attempt.state == AttemptState::Created).then_some(Event::AttemptSending { attempt: id }))
+        let is_created = self.known(id)?.state == AttemptState::Created;
+        // Another page was paid, or it was called off, before anybody was asked: nobody is.
+        let event = if self.is_wanted() { Event::AttemptSending { attempt: id } } else { Event::AttemptExpired { attempt: id } };
+        Ok(is_created.then_some(event))
     }
 
     /// What follows from an attempt that was sent and did not end well.
@@ -150,6 +173,12 @@ impl Intent {
             return Vec::new();
         }
         match failure {
+            // What this try did not do an earlier one may have done.
+            Failure::Refused { class, .. }
+                if class.is_passing() && matches!(attempt.state, AttemptState::Unknown | AttemptState::Pending) =>
+            {
+                Vec::new()
+            }
             Failure::Refused { class, code } => vec![Event::AttemptDeclined { attempt: id, class: *class, code: code.clone() }],
             // What an earlier try has sent may still take effect.
             Failure::NotSent { .. } if attempt.state == AttemptState::Sending => {
@@ -255,10 +284,10 @@ impl Intent {
 pub(crate) fn step_failed(state: &StepState, failure: &Failure) -> Option<StepState> {
     match (state, failure) {
         (StepState::Succeeded | StepState::Failed { .. }, _) => None,
-        // What could not be tried for want of room or set-up is tried again, with the same key.
-        (_, Failure::Refused { class: ErrorClass::RateLimited | ErrorClass::ProviderDown | ErrorClass::SetUp, .. }) => {
-            Some(StepState::Requested)
-        }
+        // What could not be tried for want of room or set-up is tried again, with the same key; but what an earlier try has sent
+        // is asked for first.
+        (StepState::Unknown | StepState::Pending, Failure::Refused { class, .. }) if class.is_passing() => None,
+        (_, Failure::Refused { class, .. }) if class.is_passing() => Some(StepState::Requested),
         (_, Failure::Refused { code, .. }) => Some(StepState::Failed { code: code.clone() }),
         (StepState::Sending, Failure::NotSent { .. }) => Some(StepState::Requested),
         (StepState::Unknown | StepState::Pending, _) => None,

@@ -286,11 +286,20 @@ impl Intent {
                 learn(&mut a.charge_ref, charge_ref.as_ref());
             }),
             Event::CaptureRequested { attempt, capture, amount_minor, is_last } => self.change(*attempt, at, |a| {
-                a.captures.push(Capture { id: *capture, amount_minor: *amount_minor, is_last: *is_last, state: StepState::Requested });
+                a.captures.push(Capture {
+                    id: *capture,
+                    amount_minor: *amount_minor,
+                    is_last: *is_last,
+                    state: StepState::Requested,
+                    sent_at: None,
+                });
             }),
             Event::CaptureMoved { attempt, capture, to, charge_ref } => self.change(*attempt, at, |a| {
                 let Some(capture) = a.captures.iter_mut().find(|known| known.id == *capture) else { return };
                 capture.state = to.clone();
+                if *to == StepState::Sending {
+                    capture.sent_at = capture.sent_at.or(Some(at));
+                }
                 if *to == StepState::Succeeded {
                     a.captured_minor += capture.amount_minor;
                     a.state = AttemptState::Charged;

@@ -74,6 +74,10 @@ impl Intent {
         let provider_ref = observation.provider_ref.clone();
         match &observation.seen {
             Seen::Succeeded { amount, crypto_amount } => {
+                // What captures of ours take is told of each of them, and would be counted twice.
+                if attempt.captures.iter().any(|capture| capture.state.may_count()) {
+                    return Vec::new();
+                }
                 // A payment without an amount proves nothing about how much was paid.
                 let Some(paid) = *amount else { return Vec::new() };
                 self.paid(attempt, paid, observation, crypto_amount.clone())
@@ -82,10 +86,8 @@ impl Intent {
                 if attempt.state == AttemptState::Authorized {
                     return Vec::new();
                 }
-                if *amount != self.amount {
-                    return vec![Event::Quarantined { attempt: id, paid: *amount, charge_ref: observation.charge_ref.clone() }];
-                }
-                let is_surplus = self.is_surplus(id);
+                // Nothing was taken yet: what is not as it was asked for is released, and stands in no book.
+                let is_surplus = *amount != self.amount || self.is_surplus(id);
                 let mut events = vec![Event::Authorized { attempt: id, amount_minor: amount.amount_minor, provider_ref, is_surplus }];
                 if is_surplus {
                     events.push(Event::VoidMoved { attempt: id, to: StepState::Requested });
@@ -151,7 +153,13 @@ impl Intent {
         let state = self.attempt(attempt).and_then(|attempt| attempt.void.as_ref());
         let Some(state) = state.filter(|state| !state.is_final()) else { return Vec::new() };
         let to = match &observation.seen {
-            Seen::Voided | Seen::Expired | Seen::Succeeded { .. } => Some(StepState::Succeeded),
+            Seen::Voided | Seen::Expired => Some(StepState::Succeeded),
+            // It was taken before it could be released: then it is here.
+            Seen::Succeeded { .. } => {
+                let taken = self.observe_attempt(attempt, observation);
+                let to = StepState::Failed { code: "taken_before".to_owned() };
+                return if taken.is_empty() { taken } else { [vec![Event::VoidMoved { attempt, to }], taken].concat() };
+            }
             Seen::Declined { code, .. } => Some(StepState::Failed { code: code.clone() }),
             Seen::Pending if *state != StepState::Pending => Some(StepState::Pending),
             _ => None,

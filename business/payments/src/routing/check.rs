@@ -268,7 +268,7 @@ mod tests {
             let names = prop::sample::select(vec!["name", "when", "then", "chain", "split", "best", "providers", "weight", "currencies"]);
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(names.prop_map(str::to_owned), inner, 0..4).prop_map(|map| Value::from_iter(map)),
+                prop::collection::btree_map(names.prop_map(str::to_owned), inner, 0..4).prop_map(Value::from_iter),
             ]
         })
     }
