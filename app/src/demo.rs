@@ -1,10 +1,13 @@
-//! The demonstration workspace of a very first start: a person, a card, its code, a year of books and, for scripts, an API key.
+//! The demonstration workspace of a very first start: a person, a card, its code, a till, a year of books and,
+//! for scripts, an API key.
 
 mod books;
+pub mod till;
 
 use cards::{LabelledDraft, LinkDraft, Profile, ProfileDraft};
 use codes::PublicCode;
 use kernel::{Caller, Kind};
+use payments::LinkId;
 use people::{Email, KeyDraft, Locale, PersonName, WorkspaceName, Zone};
 use store::{Store, StoreError};
 
@@ -20,6 +23,8 @@ pub struct Demonstration {
     pub sign_in_token: String,
     /// The code of its card.
     pub code: PublicCode,
+    /// The payment link that anybody may pay with, while it is open.
+    pub payment_link: Option<LinkId>,
     /// An API key with every right, if one was asked for.
     pub api_key: Option<String>,
 }
@@ -89,7 +94,8 @@ pub async fn seed(store: &Store, wants_key: bool) -> Result<Option<Demonstration
                         }
                     }
                 };
-                Ok(Some(Demonstration { sign_in_token, code: code.code, api_key }))
+                let payment_link = till::link(tx, workspace).await?;
+                Ok(Some(Demonstration { sign_in_token, code: code.code, payment_link, api_key }))
             })
         })
         .await
@@ -131,6 +137,7 @@ async fn make(store: &Store) -> Result<(), DemonstrationError> {
             })
         })
         .await?;
+    till::set_up(store, workspace, &owner).await?;
     books::fill(store, workspace).await
 }
 

@@ -20,6 +20,9 @@ pub struct Greeting {
     /// What the demonstration card's code says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card_url: Option<String>,
+    /// The demonstration's payment link; it is paid at the simulators of payment providers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_url: Option<String>,
     /// The API's page, where one is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_url: Option<String>,
@@ -65,6 +68,13 @@ impl Greeting {
         if let Some(sign_in) = &self.sign_in_url {
             let _ = writeln!(text, "  Sign in (once, within 15 minutes): {sign_in}");
         }
+        if let Some(payment) = &self.payment_url {
+            let _ = writeln!(
+                text,
+                "  A payment link: {payment}\n    pays at the simulators of payment providers; start them with: {}",
+                simulators_command(&self.public_url)
+            );
+        }
         if let Some(api) = &self.api_url {
             let _ = writeln!(text, "  API: {api}");
         }
@@ -87,6 +97,16 @@ impl Greeting {
         }
         let _ = writeln!(text, "\n  Listening on {}. Ctrl-C ends it; what was accepted is finished first.", self.listen);
         text
+    }
+}
+
+/// The one command that starts the simulators of payment providers, so that their webhooks come to `public_url`. They speak
+/// plain http only: on https an outcome is asked for instead, and takes up to a minute.
+pub fn simulators_command(public_url: &str) -> String {
+    match public_url {
+        "http://127.0.0.1:8080" => "cargo run --release -p sim".to_owned(),
+        https if https.starts_with("https://") => "cargo run --release -p sim".to_owned(),
+        url => format!("cargo run --release -p sim -- --tessera {url}"),
     }
 }
 

@@ -17,7 +17,7 @@ pub mod router;
 mod scan_door;
 mod worker;
 
-pub use demo::{Demonstration, seed};
+pub use demo::{Demonstration, seed, till};
 pub use greeting::{Greeting, reachable_url};
 pub use installation::{Installation, InstallationError, Work};
 pub use scan_door::{DoorBody, ScanDoor};

@@ -256,6 +256,7 @@ async fn greet(
         public_url: public_url.to_owned(),
         sign_in_url: demonstration.as_ref().map(|demo| format!("{public_url}/sign-in/{}", demo.sign_in_token)),
         card_url: demonstration.as_ref().map(|demo| format!("{public_url}/{}", demo.code)),
+        payment_url: demonstration.as_ref().and_then(|demo| demo.payment_link).map(|link| format!("{public_url}/pay/{link}")),
         api_url: (work != Work::JobsOnly).then(|| format!("{public_url}/docs")),
         api_key: demonstration.and_then(|demo| demo.api_key),
         mailbox_url: installation

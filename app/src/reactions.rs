@@ -3,6 +3,7 @@
 use codes::scan::Scanned;
 use leads::events::{LeadCaptured, LeadChanged};
 use outbox::{Entry, Fact, NewJob};
+use payments::events::PaymentCaptured;
 use people::events::MemberRemoved;
 
 use crate::worker::{MailCardBack, MemberLeft, TellOfScan};
@@ -27,6 +28,11 @@ pub fn reactions(fact: &Entry) -> Vec<NewJob> {
         Scanned::NAME => {
             let Some(scanned) = fact.decode::<Scanned>() else { return Vec::new() };
             TellOfScan::after(&scanned).map(|job| NewJob::of(workspace, &job)).into_iter().collect()
+        }
+        // Money came in: whoever paid gets a receipt, if they left an address.
+        PaymentCaptured::NAME => {
+            let Some(captured) = fact.decode::<PaymentCaptured>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &payments::SendReceipt::after(&captured))]
         }
         // Somebody left the workspace: nobody is told of scans in their name any more.
         MemberRemoved::NAME => {

@@ -12,7 +12,7 @@ use leads::{LeadId, SubmissionId, TellChanged, TellDeps, TellOwner};
 use ledger::ExpirePending;
 use notifications::{Attachment, Channels, DeliverWebhook, ForgetKeptMails, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
-use payments::{Conduct, Engine, ExpireIntent, WorkWebhook};
+use payments::{Conduct, Engine, ExpireIntent, SendReceipt, WorkWebhook};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Store, StoreError};
@@ -104,6 +104,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let kept = needs.channels.clone();
     let tell = TellDeps { lead_page_url: format!("{}/leads/", needs.public_url).into() };
     let (back, scans) = (needs.public_url.clone(), needs.public_url.clone());
+    let receipts = needs.public_url.clone();
     let engine = Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() };
     let (conducting, working) = (engine.clone(), engine);
     Outbox::builder(store)
@@ -130,6 +131,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
         .job::<Conduct, _>(move |job, context| Box::pin(payments::jobs::conduct(conducting.clone(), job, context)))
         .job::<WorkWebhook, _>(move |job, context| Box::pin(payments::jobs::work_webhook(working.clone(), job, context)))
         .job::<ExpireIntent, _>(|job, context| Box::pin(payments::jobs::expire_intent(job, context)))
+        .job::<SendReceipt, _>(move |job, context| Box::pin(payments::send_receipt(receipts.clone(), job, context)))
         .reactions(reactions)
 }
 

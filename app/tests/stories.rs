@@ -23,6 +23,8 @@ mod ledger_pages;
 mod node;
 #[path = "stories/parties.rs"]
 mod parties;
+#[path = "stories/payments.rs"]
+mod payments;
 #[path = "stories/people_and_leads.rs"]
 mod people_and_leads;
 #[path = "stories/restart.rs"]

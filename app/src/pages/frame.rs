@@ -42,6 +42,14 @@ const DONE: &[(&str, &str)] = &[
     ("opened", "The account is open."),
     ("closed", "The account is closed: nothing can be posted to it."),
     ("reopened", "The account is open again."),
+    ("link", "The link is made: copy its address and send it."),
+    ("link_closed", "The link is closed: nobody begins to pay with it."),
+    ("link_opened", "The link is open again."),
+    ("captured", "The capture is on its way; its line below says how it went."),
+    ("canceled", "The payment was called off."),
+    ("refund", "The refund is on its way; its line below says how it went."),
+    ("reviewed", "The attempt was decided."),
+    ("provider", "The provider is added. Enter its webhook address in the provider's dashboard."),
     ("consent", "The new text is in force. What was agreed to before stays on record as it was."),
 ];
 
@@ -266,8 +274,15 @@ impl Frame {
     }
 
     /// The sections of the bar.
-    pub fn sections(&self) -> [(&'static str, &'static str); 5] {
-        [("leads", "Leads"), ("cards", "Cards"), ("codes", "Codes"), ("ledger", "Ledger"), ("settings", "Settings")]
+    pub fn sections(&self) -> [(&'static str, &'static str); 6] {
+        [
+            ("leads", "Leads"),
+            ("cards", "Cards"),
+            ("codes", "Codes"),
+            ("payments", "Payments"),
+            ("ledger", "Ledger"),
+            ("settings", "Settings"),
+        ]
     }
 }
 

@@ -7,6 +7,7 @@ mod codes;
 mod frame;
 mod leads;
 mod ledger;
+mod payments;
 pub mod scan;
 mod session;
 mod settings;
@@ -29,6 +30,7 @@ pub fn routes(parts: Parts) -> Router {
         .merge(cards::routes())
         .merge(codes::routes())
         .merge(ledger::routes())
+        .merge(payments::routes())
         .merge(settings::routes());
     scan::routes(parts.clone()).merge(owner.with_state(parts)).merge(assets::routes())
 }

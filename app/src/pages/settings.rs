@@ -3,6 +3,7 @@
 mod keys;
 mod people;
 mod profile;
+mod providers;
 mod webhooks;
 
 use askama::Template;
@@ -19,6 +20,8 @@ use serde::Deserialize;
 
 use super::frame::{Done, Frame, Owner, When, mendable, page, page_with, sentence};
 use crate::installation::Parts;
+
+pub(super) use providers::dialect_name;
 
 /// Lines of the audit trail on one page.
 const LINES_SHOWN: usize = 100;
@@ -45,6 +48,8 @@ pub fn routes() -> Router<Parts> {
         .route("/settings/webhooks/{id}/enable", post(webhooks::enable))
         .route("/settings/webhooks/{id}/rotate", post(webhooks::rotate))
         .route("/settings/webhooks/{id}/delete", post(webhooks::delete))
+        .route("/settings/providers", get(providers::list).post(providers::add))
+        .route("/settings/providers/{id}/enable", post(providers::enable))
         .route("/settings/consent", get(consent).post(put_consent))
         .route("/settings/audit", get(audit))
 }
@@ -54,11 +59,12 @@ type Tab = (&'static str, &'static str);
 
 /// The parts that this member may see.
 fn tabs(owner: &Owner) -> Vec<Tab> {
-    let all: [(&str, &str, bool); 6] = [
+    let all: [(&str, &str, bool); 7] = [
         ("", "You", true),
         ("people", "People", owner.can(::people::grants::READ)),
         ("keys", "API keys", owner.can(::people::grants::KEYS_READ)),
         ("webhooks", "Webhooks", owner.can(notifications::grants::READ)),
+        ("providers", "Payment providers", owner.can(payments::grants::MANAGE)),
         ("consent", "Consent", owner.can(leads::grants::READ)),
         ("audit", "Audit", owner.can(::people::grants::AUDIT_READ)),
     ];

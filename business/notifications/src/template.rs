@@ -46,11 +46,14 @@ pub enum TemplateKey {
     CardForYou,
     /// A code was scanned.
     ScanAlert,
+    /// Somebody paid, and is told so.
+    PaymentReceipt,
 }
 
 impl TemplateKey {
     /// Every key.
-    pub const ALL: [Self; 5] = [Self::SignInLink, Self::Invitation, Self::LeadCaptured, Self::CardForYou, Self::ScanAlert];
+    pub const ALL: [Self; 6] =
+        [Self::SignInLink, Self::Invitation, Self::LeadCaptured, Self::CardForYou, Self::ScanAlert, Self::PaymentReceipt];
 
     /// Its name in addresses and rows.
     pub const fn as_str(self) -> &'static str {
@@ -60,6 +63,7 @@ impl TemplateKey {
             Self::LeadCaptured => "lead_captured",
             Self::CardForYou => "card_for_you",
             Self::ScanAlert => "scan_alert",
+            Self::PaymentReceipt => "payment_receipt",
         }
     }
 
@@ -128,6 +132,18 @@ impl TemplateKey {
                     ]
                 }
             }
+            Self::PaymentReceipt => {
+                const {
+                    &[
+                        LINK,
+                        required("amount", "12.50 EUR"),
+                        optional("description", "A table by the window"),
+                        optional("merchant", "Analytical Engines"),
+                        optional("at", "3 Feb 2026, 14:05 UTC"),
+                        optional("reference", "pay_019c2f4e6d7a7b1c8d3e5f60718293a4"),
+                    ]
+                }
+            }
         }
     }
 
@@ -163,11 +179,13 @@ impl TemplateKey {
             (Self::LeadCaptured, "de") => ("de", file(include_str!("../templates/de/lead_captured.j2"))),
             (Self::CardForYou, "de") => ("de", file(include_str!("../templates/de/card_for_you.j2"))),
             (Self::ScanAlert, "de") => ("de", file(include_str!("../templates/de/scan_alert.j2"))),
+            (Self::PaymentReceipt, "de") => ("de", file(include_str!("../templates/de/payment_receipt.j2"))),
             (Self::SignInLink, _) => ("en", file(include_str!("../templates/en/sign_in_link.j2"))),
             (Self::Invitation, _) => ("en", file(include_str!("../templates/en/invitation.j2"))),
             (Self::LeadCaptured, _) => ("en", file(include_str!("../templates/en/lead_captured.j2"))),
             (Self::CardForYou, _) => ("en", file(include_str!("../templates/en/card_for_you.j2"))),
             (Self::ScanAlert, _) => ("en", file(include_str!("../templates/en/scan_alert.j2"))),
+            (Self::PaymentReceipt, _) => ("en", file(include_str!("../templates/en/payment_receipt.j2"))),
         }
     }
 }

@@ -1,0 +1,282 @@
+//! Payments as people live them: a link is opened, paid at the simulator of a provider, and a half of it is given back.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use kernel::Clock;
+use serde_json::{Value, json};
+
+use crate::client::{Client, PHONE, PUBLIC_URL, Reply};
+use crate::world::World;
+
+/// A workspace with an account at the simulator, whose webhooks come through the door.
+struct Till {
+    world: World,
+    sim: sim::Simulator,
+    ada: Client,
+}
+
+/// Hands what the simulator delivers to the door, which listens on no socket here.
+async fn deliver(State(door): State<Client>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let mut client = door;
+    let mut request = client.request(method.as_str(), uri.path());
+    for (name, value) in headers.iter().filter(|(name, _)| !matches!(name.as_str(), "host" | "content-length" | "user-agent")) {
+        request = request.header(name, value);
+    }
+    client.send(request.body(Body::from(body)).unwrap()).await.status
+}
+
+impl Till {
+    async fn open(dialect: sim::Dialect) -> Self {
+        let world = World::new().await;
+        // Signatures carry the simulator's time, which nobody can stop.
+        let (now, here) = (Clock::system().now(), world.store().clock().now());
+        let sim = sim::start(sim::Options::default()).await.unwrap();
+        if now > here {
+            world.pass(now.since(here));
+        } else {
+            sim.advance(here.since(now));
+        }
+        let (_, mut ada) = world.founded("Analytical Engines", "ada@engines.example", "Ada Lovelace").await;
+        let booth = tessera::till::booths().into_iter().find(|booth| booth.word == dialect.word()).unwrap();
+        let provider = json!({
+            "name": booth.word,
+            "dialect": booth.dialect.as_str(),
+            "base_url": sim.at(dialect),
+            "settings": booth.settings,
+            "secrets": booth.secrets,
+        });
+        let added = ada.post("/v1/payment-providers", provider).await.expect(201);
+        let hook = added.at("/webhook_url");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let path = hook.strip_prefix(PUBLIC_URL).unwrap();
+        sim.webhook_to(dialect, &format!("http://{}{path}", listener.local_addr().unwrap()), None);
+        let router = Router::new().fallback(deliver).with_state(world.stranger());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { world, sim, ada }
+    }
+
+    async fn link(&mut self, link: Value) -> String {
+        let url = self.ada.post("/v1/payment-links", link).await.expect(201).at("/url");
+        url.strip_prefix(PUBLIC_URL).unwrap().to_owned()
+    }
+
+    /// Sends a form, and runs jobs until it is answered: it waits for what they do.
+    async fn form(&self, who: &Client, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let mut who = who.clone();
+        let (path, fields): (String, Vec<(String, String)>) =
+            (path.to_owned(), fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+        let sent = tokio::spawn(async move {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            who.form(&path, &fields).await
+        });
+        while !sent.is_finished() {
+            self.world.drain().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        sent.await.unwrap()
+    }
+
+    /// Runs jobs and waits for webhooks until nothing happens any more.
+    async fn settle(&self) {
+        for _ in 0..4 {
+            self.world.drain().await;
+            self.sim.quiet().await;
+        }
+        self.world.drain().await;
+    }
+
+    async fn newest(&mut self) -> Reply {
+        let id = self.ada.get("/v1/payments").await.expect(200).at("/items/0/id");
+        self.ada.get(&format!("/v1/payments/{id}")).await.expect(200)
+    }
+
+    /// The books, computed anew from their entries.
+    async fn assert_books(&self) {
+        ledger::verify::assert_sound(self.world.store()).await;
+    }
+}
+
+fn once(page: &str) -> String {
+    let at = page.find("name=\"once\" value=\"").unwrap_or_else(|| panic!("no form in {page}"));
+    page[at + 19..].split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_opened_and_paid_and_a_half_is_given_back() {
+    let mut till = Till::open(sim::Dialect::Stripe).await;
+    let link = till.link(json!({ "amount_minor": 1_250, "currency": "EUR", "description": "A table by the window" })).await;
+    let visitor = till.world.stranger().with_agent(PHONE);
+    let page = visitor.clone().page(&link).await.expect(200).text();
+    assert!(page.contains("A table by the window") && page.contains("Pay 12.50 EUR"), "{page}");
+    assert!(!page.contains("cc-") && !page.contains("Analytical"), "no field for a card, and nothing else of the workspace");
+    let word = once(&page);
+    let fields = [("once", word.as_str()), ("email", "grace@navy.example")];
+    let sent = till.form(&visitor, &link, &fields).await.expect(303);
+    assert!(sent.header("location").starts_with(till.sim.url()), "{}", sent.header("location"));
+    let again = till.form(&visitor, &link, &fields).await.expect(303);
+    assert_eq!(again.header("location"), sent.header("location"), "a second press leads to the same page");
+
+    let waiting = till.newest().await;
+    let (id, attempt) = (waiting.at("/id"), waiting.at("/attempts/0/id"));
+    assert_eq!(waiting.at("/state"), "requires_action");
+    assert_eq!(till.ada.get("/v1/payments").await.expect(200).json()["items"].as_array().unwrap().len(), 1);
+    till.sim.pay(&attempt).unwrap();
+    till.settle().await;
+    let back = visitor.clone().page(&format!("/pay/{id}/back")).await.expect(200).text();
+    assert!(back.contains("<h1>Paid</h1>"), "{back}");
+    let paid = till.newest().await;
+    assert_eq!((paid.at("/state"), paid.at("/captured_minor")), ("succeeded".into(), "1250".into()));
+    let charged: i64 = till.sim.movements().iter().map(|movement| i64::try_from(movement.amount_minor).unwrap()).sum();
+    assert_eq!(charged, 1_250);
+    till.assert_books().await;
+    let receipts = till.world.told("grace@navy.example");
+    assert_eq!(receipts.len(), 1);
+    assert!(receipts[0].subject.contains("12.50 EUR") && receipts[0].text.contains(&id), "{}", receipts[0].text);
+
+    let shown = till.ada.clone().page(&format!("/payments/{id}")).await.expect(200).text();
+    for told in ["12.50 EUR", ">Paid<", "were paid at stripe", "/ledger/transfers/", "grace@navy.example"] {
+        assert!(shown.contains(told), "{told} is not in {shown}");
+    }
+    let word = format!("{}-r", once(&shown).trim_end_matches("-r").trim_end_matches("-c"));
+    let path = format!("/payments/{id}/refund");
+    let owner = till.ada.clone();
+    let wrong = till.form(&owner, &path, &[("amount", "12.51")]).await.expect(409);
+    assert!(wrong.text().contains("more than is left: 12.50 EUR at most"), "{}", wrong.text());
+    till.form(&owner, &path, &[("amount", "a half")]).await.expect(422);
+    let fields = [("once", word.as_str()), ("amount", "6.25"), ("reason", "Half the table")];
+    till.form(&owner, &path, &fields).await.expect(303);
+    till.form(&owner, &path, &fields).await.expect(303);
+    till.settle().await;
+    let refunded = till.newest().await;
+    assert_eq!((refunded.at("/state"), refunded.at("/refunded_minor")), ("succeeded".into(), "625".into()));
+    let shown = till.ada.clone().page(&format!("/payments/{id}")).await.expect(200).text();
+    assert!(shown.contains("Refunded in part") && shown.contains("Half the table"), "{shown}");
+    assert_eq!(till.world.told("grace@navy.example").len(), 1, "a refund is no second receipt");
+    till.assert_books().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_declined_tries_again_and_pays() {
+    let mut till = Till::open(sim::Dialect::Monnify).await;
+    let link = till.link(json!({ "currency": "NGN", "description": "Whatever you give" })).await;
+    let visitor = till.world.stranger().with_agent(PHONE);
+    let page = visitor.clone().page(&link).await.expect(200).text();
+    let word = once(&page);
+    for (amount, told) in [("", "must be an amount"), ("0", "must be an amount"), ("1.234", "at most 2 decimal places")] {
+        let refused = till.form(&visitor, &link, &[("once", &word), ("amount", amount)]).await.expect(422);
+        assert!(refused.text().contains(told), "{amount}: {}", refused.text());
+    }
+    let fields = [("once", word.as_str()), ("amount", "2500,5"), ("email", "payer@lagos.example")];
+    till.form(&visitor, &link, &fields).await.expect(303);
+    let waiting = till.newest().await;
+    let id = waiting.at("/id");
+    assert_eq!(waiting.at("/amount_minor"), "250050");
+    till.sim.decline(&waiting.at("/attempts/0/id"), "").unwrap();
+    till.settle().await;
+    let back = visitor.clone().page(&format!("/pay/{id}/back")).await.expect(200).text();
+    assert!(back.contains("Declined") && back.contains("Try again"), "{back}");
+    let word = once(&back);
+    let again = till.form(&visitor, &format!("/pay/{id}"), &[("once", &word)]).await.expect(303);
+    assert!(again.header("location").starts_with(till.sim.url()), "{}", again.header("location"));
+    let second = till.newest().await.at("/attempts/1/id");
+    till.sim.pay(&second).unwrap();
+    till.settle().await;
+    assert_eq!(till.newest().await.at("/state"), "succeeded");
+    let back = visitor.clone().page(&format!("/pay/{id}/back")).await.expect(200).text();
+    assert!(back.contains("<h1>Paid</h1>"), "{back}");
+    assert_eq!(till.world.told("payer@lagos.example").len(), 1);
+    till.assert_books().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_at_once_with_one_key_make_one_payment_and_hear_the_same() {
+    let world = World::new().await;
+    let (_, ada) = world.founded("Analytical Engines", "ada@engines.example", "Ada Lovelace").await;
+    let asked = json!({ "amount_minor": 999, "currency": "EUR", "description": "Once" });
+    let sent: Vec<_> = (0..100)
+        .map(|_| {
+            let (mut ada, asked) = (ada.clone(), asked.clone());
+            tokio::spawn(async move { ada.ask_once("POST", "/v1/payments", asked, Some("the-same-key")).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for reply in sent {
+        let reply = reply.await.unwrap().expect(201);
+        answers.push(reply.json());
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let all = ada.clone().get("/v1/payments").await.expect(200).json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_is_told_honestly_why_nothing_can_be_paid() {
+    let world = World::new().await;
+    let (_, mut ada) = world.founded("Analytical Engines", "ada@engines.example", "Ada Lovelace").await;
+    let made = ada.post("/v1/payment-links", json!({ "amount_minor": 100, "currency": "EUR", "description": "A leaf" })).await.expect(201);
+    let (id, path) = (made.at("/id"), format!("/pay/{}", made.at("/id")));
+    let mut visitor = world.stranger();
+    for unknown in ["/pay/nothing", "/pay/plk_00000000000000000000000000000000", "/pay/pay_00000000000000000000000000000000/back"] {
+        assert!(visitor.page(unknown).await.expect(404).text().contains("leads nowhere"), "{unknown}");
+    }
+    let nobody = visitor.form(&path, &[("once", "a")]).await.expect(409).text();
+    assert!(nobody.contains("no payment provider") && nobody.contains("Nothing was taken"), "{nobody}");
+    assert_eq!(ada.get("/v1/payments").await.expect(200).json()["items"], json!([]), "a payment that nobody takes is not made");
+
+    // Nobody listens at this address of the machine itself.
+    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let provider = json!({ "name": "stripe", "dialect": "stripe", "base_url": format!("http://{dead}"), "secrets": { "api_key": "k" } });
+    ada.post("/v1/payment-providers", provider).await.expect(201);
+    let mut payer = visitor.clone();
+    let (pressed, at) = (path.clone(), header::LOCATION);
+    let sent = tokio::spawn(async move { payer.form(&pressed, &[("once", "b")]).await });
+    while !sent.is_finished() {
+        world.drain().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let sent = sent.await.unwrap().expect(303);
+    let back = visitor.page(sent.header(at.as_str())).await.expect(200).text();
+    assert!(back.contains("cargo run --release -p sim") && back.contains("Try again"), "{back}");
+
+    ada.patch(&format!("/v1/payment-links/{id}"), json!({ "is_active": false })).await.expect(200);
+    assert!(visitor.page(&path).await.expect(410).text().contains("closed"));
+    visitor.form(&path, &[("once", "c")]).await.expect(410);
+}
+
+#[test]
+fn the_demonstration_has_the_keys_that_the_simulators_know() {
+    let told = |word: &str| match word {
+        "stripe" => (json!({}), json!({ "api_key": sim::STRIPE_KEY, "webhook_secret": sim::STRIPE_WEBHOOK_SECRET })),
+        "paypal" => (
+            json!({ "webhook_id": sim::PAYPAL_WEBHOOK_ID }),
+            json!({ "client_id": sim::PAYPAL_CLIENT, "client_secret": sim::PAYPAL_SECRET }),
+        ),
+        "monnify" => (
+            json!({ "contract_code": sim::MONNIFY_CONTRACT, "source_account": sim::MONNIFY_SOURCE_ACCOUNT }),
+            json!({ "api_key": sim::MONNIFY_KEY, "secret_key": sim::MONNIFY_SECRET }),
+        ),
+        "zenith" => (json!({}), json!({ "api_key": sim::ZENITH_KEY })),
+        "ramp-network" => {
+            (json!({ "host_api_key": sim::RAMP_NETWORK_KEY, "public_key_pem": sim::providers::ramp_network::PUBLIC_KEY }), json!({}))
+        }
+        "ramp" => (
+            json!({}),
+            json!({ "client_id": sim::RAMP_CLIENT, "client_secret": sim::RAMP_SECRET, "webhook_secret": sim::RAMP_WEBHOOK_SECRET }),
+        ),
+        other => panic!("{other} is no simulator"),
+    };
+    let booths = tessera::till::booths();
+    assert_eq!(booths.iter().map(|booth| booth.word).collect::<Vec<_>>(), sim::Dialect::ALL.map(sim::Dialect::word));
+    for booth in &booths {
+        let (settings, secrets) = told(booth.word);
+        assert_eq!(booth.secrets, secrets, "{}", booth.word);
+        for (name, value) in settings.as_object().unwrap() {
+            assert_eq!(&booth.settings[name], value, "{}: {name}", booth.word);
+        }
+        assert_eq!(booth.token(), format!("demo-{}", booth.word));
+    }
+}
