@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::PaymentError;
 use crate::intent::{Intent, IntentId};
+use crate::payout::{Payout, PayoutId};
 use crate::queries;
 
 /// How often a waiter looks by itself: for what other processes changed.
@@ -41,5 +42,29 @@ pub async fn wait(
     match tokio::time::timeout(within, looking).await {
         Ok(found) => found,
         Err(_) => queries::get(&mut store.read(), workspace, id).await,
+    }
+}
+
+/// The same for a payout.
+pub async fn wait_for_payout(
+    store: &Store,
+    workspace: WorkspaceId,
+    id: PayoutId,
+    within: Duration,
+    is_ready: impl Fn(&Payout) -> bool + Send,
+) -> Result<Payout, PaymentError> {
+    let mut bell = BELL.subscribe();
+    let looking = async {
+        loop {
+            let payout = queries::payout(&mut store.read(), workspace, id).await?;
+            if is_ready(&payout) {
+                return Ok(payout);
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, bell.changed()).await;
+        }
+    };
+    match tokio::time::timeout(within, looking).await {
+        Ok(found) => found,
+        Err(_) => queries::payout(&mut store.read(), workspace, id).await,
     }
 }

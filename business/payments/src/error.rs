@@ -4,6 +4,7 @@ use kernel::{Fault, FieldFault, Kind, NotAllowed};
 use store::StoreError;
 
 use crate::intent::{IntentState, Refusal};
+use crate::payout::PayoutRefusal;
 
 /// Why something about payments was refused.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum PaymentError {
     /// The payment is not in a state for it, or its amounts are not.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The payout is not in a state for it, or it is not this caller's to decide.
+    #[error(transparent)]
+    Payout(#[from] PayoutRefusal),
     /// Fields cannot be right.
     #[error("{} fields were refused", fields.len())]
     Invalid {
@@ -41,6 +45,9 @@ pub enum PaymentError {
     /// Somebody else changed it since it was read.
     #[error("it has changed since: read it again")]
     Stale,
+    /// A report of the provider is being booked: what settles waits until it is done.
+    #[error("a report of this provider is being booked: repeat when it is done")]
+    SettlementRunning,
     /// The name is taken.
     #[error("another provider has this name")]
     NameTaken,
@@ -63,9 +70,11 @@ impl Fault for PaymentError {
             Self::Ledger(error) => error.kind(),
             Self::Notification(error) => error.kind(),
             Self::Risk(error) => error.kind(),
-            Self::NotAllowed(_) => Kind::Forbidden,
-            Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) => Kind::Invalid,
+            Self::NotAllowed(_) | Self::Payout(PayoutRefusal::OwnRequest | PayoutRefusal::NotAPerson) => Kind::Forbidden,
+            Self::SettlementRunning => Kind::Unavailable,
+            Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) | Self::Payout(PayoutRefusal::Field(_)) => Kind::Invalid,
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => Kind::NotFound,
+            Self::Payout(PayoutRefusal::State { .. } | PayoutRefusal::ApprovedAlready) => Kind::Conflict,
             Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider(_) => Kind::Conflict,
         }
     }
@@ -77,7 +86,11 @@ impl Fault for PaymentError {
             Self::Notification(error) => error.code(),
             Self::Risk(error) => error.code(),
             Self::NotAllowed(_) => "not_allowed",
-            Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) => "invalid",
+            Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) | Self::Payout(PayoutRefusal::Field(_)) => "invalid",
+            Self::Payout(PayoutRefusal::State { .. }) => "payout_state",
+            Self::Payout(PayoutRefusal::OwnRequest) => "own_request",
+            Self::Payout(PayoutRefusal::ApprovedAlready) => "approved_already",
+            Self::Payout(PayoutRefusal::NotAPerson) => "not_a_person",
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => "not_found",
             Self::Refused(Refusal::State { is, .. }) => match is {
                 IntentState::RequiresPaymentMethod => "payment_requires_payment_method",
@@ -94,6 +107,7 @@ impl Fault for PaymentError {
             Self::Refused(Refusal::TooMany { .. }) => "too_many",
             Self::NoProvider(_) => "no_provider",
             Self::Stale => "version_conflict",
+            Self::SettlementRunning => "settlement_running",
             Self::NameTaken => "name_taken",
         }
     }
@@ -101,7 +115,7 @@ impl Fault for PaymentError {
     fn fields(&self) -> Vec<FieldFault> {
         match self {
             Self::Invalid { fields } => fields.clone(),
-            Self::Refused(Refusal::Field(field)) => vec![field.clone()],
+            Self::Refused(Refusal::Field(field)) | Self::Payout(PayoutRefusal::Field(field)) => vec![field.clone()],
             Self::Refused(refusal @ Refusal::TooMuch { field, .. }) => vec![FieldFault::new(*field, refusal.to_string())],
             _ => Vec::new(),
         }

@@ -5,6 +5,7 @@ use outbox::Fact;
 use serde::{Deserialize, Serialize};
 
 use crate::intent::{AttemptId, IntentId, IntentState, RefundId};
+use crate::payout::{PayoutId, PayoutState};
 
 /// Money came in: all of an intent's, or one capture of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +95,27 @@ impl Fact for PaymentQuarantined {
     const NAME: &'static str = "payments.quarantined";
     fn subject(&self) -> String {
         self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// A payout is in another state now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayoutChanged {
+    /// The payout.
+    pub payout: PayoutId,
+    /// Its version after it.
+    pub version: i64,
+    /// The state it is in.
+    pub state: PayoutState,
+}
+
+impl Fact for PayoutChanged {
+    const NAME: &'static str = "payments.payout_changed";
+    fn subject(&self) -> String {
+        self.payout.to_string()
     }
     fn version(&self) -> i64 {
         self.version

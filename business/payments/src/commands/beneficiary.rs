@@ -92,8 +92,11 @@ pub async fn add_beneficiary(tx: &mut Tx, new: SealedBeneficiary) -> Result<Bene
     let workspace = tx.caller().may(grants::PAY_OUT)?;
     let now = tx.now();
     let SealedBeneficiary { id, name, bank_code, ending, country, sealed, fingerprint } = &new;
-    let row = params![&workspace, id, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now];
-    tx.execute(&sql::payout::INSERT_BENEFICIARY, row).await?;
+    tx.execute(
+        &sql::payout::INSERT_BENEFICIARY,
+        params![&workspace, id, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now],
+    )
+    .await?;
     outbox::audit(tx, workspace, "payments.beneficiary_added", &id.to_string(), &json!({})).await?;
     queries::beneficiary(tx, workspace, *id).await
 }
@@ -109,8 +112,14 @@ pub async fn change_beneficiary(tx: &mut Tx, version: i64, new: SealedBeneficiar
     }
     let now = tx.now();
     let SealedBeneficiary { id, name, bank_code, ending, country, sealed, fingerprint } = &new;
-    let row = params![&workspace, id, version, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now];
-    if tx.execute(&sql::payout::UPDATE_BENEFICIARY, row).await? == 0 {
+    if tx
+        .execute(
+            &sql::payout::UPDATE_BENEFICIARY,
+            params![&workspace, id, version, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now],
+        )
+        .await?
+        == 0
+    {
         return Err(PaymentError::Stale);
     }
     let what = json!({ "other_account": known.fingerprint != *fingerprint });

@@ -63,8 +63,11 @@ pub(crate) async fn keep_float_check(
     let (ours_minor, reserved_minor) = queries::float(tx, workspace, provider, theirs.currency).await?;
     let (id, now): (FloatCheckId, _) = (tx.new_id(), tx.now());
     let currency = theirs.currency.to_string();
-    let row = params![&workspace, &id, &provider, &currency, theirs.amount_minor, ours_minor, reserved_minor, now];
-    tx.execute(&sql::payout::INSERT_FLOAT_CHECK, row).await?;
+    tx.execute(
+        &sql::payout::INSERT_FLOAT_CHECK,
+        params![&workspace, &id, &provider, &currency, theirs.amount_minor, ours_minor, reserved_minor, now],
+    )
+    .await?;
     tx.after_commit(crate::bell::ring);
     Ok(FloatCheck { theirs_minor: theirs.amount_minor, ours_minor, reserved_minor, checked_at: now })
 }
@@ -75,11 +78,18 @@ pub async fn set_payout_settings(tx: &mut Tx, settings: PayoutSettings) -> Resul
     settings.check().map_err(|fields| PaymentError::Invalid { fields })?;
     let limits = serde_json::to_string(&settings.limits).map_err(store::StoreError::decode)?;
     let now = tx.now();
-    let row = params![&workspace, settings.version, &limits, settings.runs_on_weekends, settings.utc_offset_min, now];
-    if tx.execute(&sql::payout::KEEP_PAYOUT_SETTINGS, row).await? == 0 {
+    if tx
+        .execute(
+            &sql::payout::KEEP_PAYOUT_SETTINGS,
+            params![&workspace, settings.version, &limits, settings.runs_on_weekends, settings.utc_offset_min, now],
+        )
+        .await?
+        == 0
+    {
         return Err(PaymentError::Stale);
     }
-    let what = json!({ "limits": settings.limits, "runs_on_weekends": settings.runs_on_weekends, "utc_offset_min": settings.utc_offset_min });
+    let what =
+        json!({ "limits": settings.limits, "runs_on_weekends": settings.runs_on_weekends, "utc_offset_min": settings.utc_offset_min });
     outbox::audit(tx, workspace, "payments.payout_settings_set", &workspace.to_string(), &what).await?;
     Ok(PayoutSettings { version: settings.version + 1, ..settings })
 }

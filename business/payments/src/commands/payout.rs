@@ -186,7 +186,9 @@ pub(crate) async fn try_reserve(tx: &mut Tx, workspace: WorkspaceId, id: PayoutI
     }
     let settings = queries::payout_settings(tx, workspace).await?;
     if let Some(monday) = settings.weekend_ends(tx.now()) {
-        outbox::enqueue_at(tx, workspace, monday, &ConductPayout { payout: id, times: 0, is_extra: false }).await?;
+        if payout.waits_for != Some(Wait::Weekend) {
+            outbox::enqueue_at(tx, workspace, monday, &ConductPayout { payout: id, times: 0, is_extra: false }).await?;
+        }
         let events = payout.waits(Wait::Weekend);
         return record_payout(tx, workspace, payout, events).await;
     }

@@ -147,11 +147,7 @@ impl Payout {
 
     /// The beneficiary is not what it was when the payout was asked for: it does not go.
     pub fn beneficiary_changed(&self) -> Vec<PayoutEvent> {
-        if self.state.is_before_sending() {
-            vec![PayoutEvent::Refused { reason: "beneficiary_changed".to_owned() }]
-        } else {
-            Vec::new()
-        }
+        if self.state.is_before_sending() { vec![PayoutEvent::Refused { reason: "beneficiary_changed".to_owned() }] } else { Vec::new() }
     }
 
     /// What follows from an order that did not end well. `is_first` says that nothing had been sent before it.

@@ -34,8 +34,11 @@ pub(super) async fn begin(tx: &mut Tx, workspace: WorkspaceId, events: Vec<Payou
     let body = serde_json::to_string(&payout).map_err(store::StoreError::decode)?;
     let (amount, currency) = (payout.amount.amount_minor, payout.amount.currency.to_string());
     let Payout { id, version, state, provider, beneficiary, .. } = &payout;
-    let row = params![&workspace, id, *version, state.as_str(), provider, beneficiary, amount, &currency, now, &body];
-    tx.execute(&sql::payout::INSERT_PAYOUT, row).await?;
+    tx.execute(
+        &sql::payout::INSERT_PAYOUT,
+        params![&workspace, id, *version, state.as_str(), provider, beneficiary, amount, &currency, now, &body],
+    )
+    .await?;
     follow(tx, workspace, None, &payout).await?;
     Ok(payout)
 }
@@ -56,8 +59,14 @@ pub(crate) async fn record_payout(
         payout = happen(tx, workspace, payout, event).await?;
     }
     let body = serde_json::to_string(&payout).map_err(store::StoreError::decode)?;
-    let row = params![&workspace, &payout.id, payout.version, payout.state.as_str(), now, &body, read_version];
-    if tx.execute(&sql::payout::UPDATE_PAYOUT, row).await? == 0 {
+    if tx
+        .execute(
+            &sql::payout::UPDATE_PAYOUT,
+            params![&workspace, &payout.id, payout.version, payout.state.as_str(), now, &body, read_version],
+        )
+        .await?
+        == 0
+    {
         return Err(tx.overtaken().into());
     }
     follow(tx, workspace, Some(state_before), &payout).await?;
