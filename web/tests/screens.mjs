@@ -1,11 +1,11 @@
 // Pictures of every page, on a phone and on a desk, by day and by night, empty and with people in it:
-//   node tests/screens.mjs FOLDER
+//   node tests/screens.mjs FOLDER [BEGINNING]    (only those whose names begin so)
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer } from 'node:http';
-import { api, browser, DESK, leave, PHONE, server, signIn } from './world.mjs';
+import { aim, api, browser, DESK, freePort, leave, PHONE, server, signIn, simulators } from './world.mjs';
 
-const folder = process.argv[2];
+const [, , folder, only] = process.argv;
 if (!folder) {
   console.error('usage: node tests/screens.mjs FOLDER');
   process.exit(2);
@@ -68,8 +68,9 @@ try {
 
   // Takes one picture by day and one by night of what an address shows, in a viewport of its own that has the owner's session.
   async function picture(name, address, { before, state, full = true } = {}) {
+    if (only && !name.startsWith(only)) return;
     for (const [view, options] of views) {
-      const context = await chrome.context({ ...options, storageState: state === undefined ? await owner.storageState() : state }, { mayFail: [401, 404, 409, 422] });
+      const context = await chrome.context({ ...options, storageState: state === undefined ? await owner.storageState() : state }, { mayFail: [401, 404, 409, 410, 422] });
       for (const colorScheme of ['light', 'dark']) {
         const page = await context.newPage();
         await page.emulateMedia({ colorScheme });
@@ -210,6 +211,98 @@ try {
   await picture('card-page', new URL(world.card_url).pathname, { state: nobody });
   await picture('card-page-top', new URL(world.card_url).pathname, { state: nobody, full: false });
 
+
+  // Payments: the payer's pages first while nothing runs, then with somebody who pays, is declined and gets money back.
+  const port = await freePort();
+  await aim(world, port);
+  const link = new URL(world.payment_url).pathname;
+  const pay = async (address, { press, amount, email } = {}) => {
+    const context = await chrome.context(PHONE, { mayFail: [409, 422] });
+    const page = await context.newPage();
+    await page.goto(at(address));
+    if (amount) await page.getByLabel(/Amount in/).fill(amount);
+    if (email) await page.getByLabel(/Email/).fill(email);
+    await page.locator('.pay button').click();
+    if (press) {
+      await page.waitForURL((url) => url.port === String(port));
+      await page.getByRole('button', { name: press, exact: false }).first().click();
+    }
+    await page.waitForURL('**/pay/pay_*/back*');
+    const back = new URL(page.url()).pathname;
+    await context.close();
+    return back;
+  };
+  await picture('payments-empty', '/payments');
+  await picture('pay', link, { state: nobody });
+  await picture('pay-no-simulator', await pay(link), { state: nobody });
+  const sim = await simulators(world, port);
+  try {
+    const open = await api(world, 'POST', '/v1/payment-links', { currency: 'EUR', description: 'Whatever you like to give for the restoration of the very long roof of the museum' });
+    const arabic = await api(world, 'POST', '/v1/payment-links', { amount_minor: 1_250, currency: 'KWD', description: 'طاولة بجانب النافذة' });
+    await api(world, 'PATCH', `/v1/payment-links/${arabic.id}`, { is_active: false });
+    const address = (made) => new URL(made.url).pathname;
+    await picture('pay-open', address(open), { state: nobody });
+    await picture('pay-open-wrong', address(open), {
+      state: nobody,
+      before: async (page) => {
+        await page.locator('form').evaluate((form) => { form.noValidate = true; });
+        await page.getByLabel(/Amount in/).fill('1.250,00');
+        await page.getByLabel(/Email/).fill('ada@');
+        await page.locator('.pay button').click();
+        await page.locator('#amount-error').waitFor();
+      },
+    });
+    await picture('pay-closed', address(arabic), { state: nobody });
+    await picture('pay-unknown', '/pay/nothing', { state: nobody });
+    const paid = await pay(link, { press: 'Pay', email: 'grace@example.com' });
+    await first.waitForTimeout(1_500);
+    await picture('pay-paid', paid, { state: nobody });
+    await picture('pay-declined', await pay(address(open), { press: 'Decline', amount: '12,50' }), { state: nobody });
+    const made = await api(world, 'POST', '/v1/payments', { amount_minor: 120_000, currency: 'EUR', capture_method: 'manual', description: 'A long weekend', customer: 'customer-4711', payer_email: 'hedy@example.com', metadata: { room: 12 } });
+    await picture('pay-asked', `/pay/${made.id}`, { state: nobody });
+    await pay(`/pay/${made.id}`, { press: 'Pay' });
+    await first.waitForTimeout(1_500);
+    const held = await api(world, 'POST', '/v1/payments', { amount_minor: 9_900_000, currency: 'EUR', description: 'A steam engine' });
+    await api(world, 'POST', '/v1/risk/rules', { name: 'Above ten thousand', applies_to: 'payment_attempt', outcome: 'hold', condition: { kind: 'amount', currency: 'EUR', amount_minor: 1_000_000 } });
+    await api(world, 'POST', `/v1/payments/${held.id}/attempts`);
+    await picture('pay-held', `/pay/${held.id}/back`, { state: nobody });
+    await picture('payment-held', `/payments/${held.id}`);
+    await picture('payment-to-capture', `/payments/${made.id}`);
+    const id = paid.split('/')[2];
+    await api(world, 'POST', `/v1/payments/${id}/refunds`, { amount_minor: 1_225, reason: 'Half of the pages were blank' });
+    await first.waitForTimeout(1_500);
+    await picture('payment', `/payments/${id}`);
+    await picture('payment-wrong', `/payments/${id}`, {
+      before: async (page) => {
+        await page.locator('#refund-amount').fill('99999');
+        await page.getByRole('button', { name: 'Give it back' }).click();
+        await page.getByRole('alert').waitFor();
+      },
+    });
+    await picture('payments', '/payments');
+    await picture('payments-none', '/payments?state=canceled');
+    await picture('payments-links', '/payments/links');
+    await picture('payments-links-wrong', '/payments/links', {
+      before: async (page) => {
+        await page.locator('#new-description').fill('A table');
+        await page.locator('#new-amount').fill('a lot');
+        await page.locator('#new-currency').fill('EUR');
+        await page.getByRole('button', { name: 'Make the link' }).click();
+        await page.locator('#amount-error').waitFor();
+      },
+    });
+    await picture('settings-providers', '/settings/providers');
+    await picture('settings-providers-new', '/settings/providers?dialect=ramp_network', {
+      before: async (page) => {
+        await page.locator('form[action="/settings/providers"]').evaluate((form) => { form.noValidate = true; });
+        await page.locator('#provider-name').fill('Not a name');
+        await page.getByRole('button', { name: 'Add Ramp Network' }).click();
+        await page.getByRole('alert').waitFor();
+      },
+    });
+  } finally {
+    await sim.stop();
+  }
 
   for (const line of chrome.wrong) console.log(`wrong: ${line}`);
 } finally {

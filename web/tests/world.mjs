@@ -1,6 +1,7 @@
 // What the tests stand on: a server of its own with an empty data folder, and a browser that reaches nothing but loopback.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,10 +18,10 @@ export const PHONE = {
 };
 export const DESK = { viewport: { width: 1280, height: 900 } };
 
-function binary() {
-  if (process.env.TESSERA_BIN) return process.env.TESSERA_BIN;
-  const built = ['release', 'debug'].map((profile) => resolve(here, '../../target', profile, 'tessera')).filter(existsSync);
-  if (built.length === 0) throw new Error('there is no tessera in target/release or target/debug: run `cargo build` first, or set TESSERA_BIN');
+function binary(name = 'tessera') {
+  if (process.env.TESSERA_BIN) return name === 'tessera' ? process.env.TESSERA_BIN : join(dirname(process.env.TESSERA_BIN), name);
+  const built = ['release', 'debug'].map((profile) => resolve(here, '../../target', profile, name)).filter(existsSync);
+  if (built.length === 0) throw new Error(`there is no ${name} in target/release or target/debug: run \`cargo build -p ${name}\` first, or set TESSERA_BIN`);
   return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
@@ -42,6 +43,39 @@ export async function server(...options) {
     rmSync(data, { recursive: true, force: true });
   };
   return { ...greeting, stop };
+}
+
+// A port that nobody listens on.
+export function freePort() {
+  return new Promise((done, refuse) => {
+    const probe = createServer();
+    probe.once('error', refuse);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => done(port));
+    });
+  });
+}
+
+// Points the providers of the demonstration to simulators at a port of our own, which do not run yet.
+export async function aim(world, port) {
+  for (const { id, version, base_url } of (await api(world, 'GET', '/v1/payment-providers')).items) {
+    const url = new URL(base_url);
+    url.port = port;
+    await api(world, 'PATCH', `/v1/payment-providers/${id}`, { version, base_url: url.href });
+  }
+}
+
+// The simulators of payment providers at a port, with their webhooks to this server.
+export async function simulators(world, port) {
+  const child = spawn(binary('sim'), ['--listen', `127.0.0.1:${port}`, '--tessera', world.public_url], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((done) => child.once('exit', done));
+  await new Promise((done, refuse) => {
+    createInterface({ input: child.stdout }).once('line', done);
+    child.once('error', refuse);
+    child.once('exit', (code) => refuse(new Error(`sim ended with ${code} before it listened`)));
+  });
+  return { url: `http://127.0.0.1:${port}`, stop: () => { child.kill('SIGKILL'); return ended; } };
 }
 
 // A browser, and the list of what was wrong in any of its pages: errors, violations of the page's policy, requests to elsewhere.
