@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+#[path = "all/attacks.rs"]
+mod attacks;
 #[path = "all/contract/mod.rs"]
 mod contract;
 #[path = "all/engine.rs"]

@@ -90,7 +90,11 @@ pub async fn edit_provider(tx: &mut Tx, id: ProviderId, version: i64, edit: Prov
     let workspace = tx.caller().may(grants::MANAGE)?;
     let known = queries::provider(tx, workspace, id).await?;
     let base_url = edit.base_url.as_deref().map(parse_base_url).transpose();
-    let base_url = base_url.map_err(|message| PaymentError::field("base_url", message))?.unwrap_or(known.base_url);
+    let base_url = base_url.map_err(|message| PaymentError::field("base_url", message))?.unwrap_or_else(|| known.base_url.clone());
+    // Secrets go where the address says: who may change it must know them, or they would be sent to wherever they like.
+    if base_url != known.base_url && edit.sealed.is_none() {
+        return Err(PaymentError::field("secrets", "must be given again where base_url changes: they are sent to that address"));
+    }
     let settings = match &edit.settings {
         Some(settings) => object("settings", settings)?,
         None => known.settings.to_string(),

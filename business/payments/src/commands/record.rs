@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 
 use kernel::{Timestamp, WorkspaceId};
-use ledger::{NewTransfer, TransferId};
+use ledger::{LedgerError, NewTransfer, Outcome, TransferId};
 use store::{Tx, params};
 
 use super::accounts;
-use crate::books;
+use crate::books::{self, Move, Place};
 use crate::error::PaymentError;
 use crate::events::{PaymentCaptured, PaymentChanged, PaymentQuarantined, PaymentRefunded};
 use crate::intent::{Event, Intent, IntentId, StepState};
@@ -151,13 +151,52 @@ async fn keep_names(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event:
     Ok(())
 }
 
-async fn post(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, moved: &books::Move) -> Result<(), PaymentError> {
+/// Posts what was moved. Money that has moved stands in the books whatever the account that it is for says to it: one that is
+/// closed, has reached its limit or counts something else is passed by, and the money is kept apart until a person decides.
+async fn post(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, moved: &Move) -> Result<(), PaymentError> {
+    match post_between(tx, workspace, intent, moved, [&moved.debit, &moved.credit], moved.memo).await {
+        Err(PaymentError::Ledger(LedgerError::Refused { outcome, .. })) if is_about_accounts(outcome) => {
+            let apart = |place| if matches!(place, &Place::Credit(_)) { &Place::Quarantine } else { place };
+            let between = [apart(&moved.debit), apart(&moved.credit)];
+            if between == [&moved.debit, &moved.credit] {
+                return Err(LedgerError::Refused { index: 0, outcome }.into());
+            }
+            tracing::warn!(payment = %intent.id, reason = outcome.as_str(), "the account of a payment was passed by");
+            metrics::counter!("payments_accounts_passed_by_total").increment(1);
+            let memo = if between[0] == &Place::Quarantine { "refund: its account refused it" } else { "payment: its account refused it" };
+            post_between(tx, workspace, intent, moved, between, memo).await
+        }
+        posted => posted,
+    }
+}
+
+/// Whether a refusal of the books comes from the accounts, and not from what was to be posted.
+const fn is_about_accounts(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::DebitAccountClosed
+            | Outcome::CreditAccountClosed
+            | Outcome::ExceedsCredits
+            | Outcome::ExceedsDebits
+            | Outcome::AccountsHaveDifferentUnits
+            | Outcome::TransferHasDifferentUnit
+    )
+}
+
+async fn post_between(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    intent: &Intent,
+    moved: &Move,
+    [debit, credit]: [&Place; 2],
+    memo: &str,
+) -> Result<(), PaymentError> {
     let unit = accounts::unit(moved.amount.currency)?;
-    let debit = accounts::account(tx, workspace, &moved.debit, &unit).await?;
-    let credit = accounts::account(tx, workspace, &moved.credit, &unit).await?;
+    let debit = accounts::account(tx, workspace, debit, &unit).await?;
+    let credit = accounts::account(tx, workspace, credit, &unit).await?;
     let id: TransferId = kernel::Id::from_raw(moved.id);
     let mut transfer = NewTransfer::exactly(id, debit, credit, unit, moved.amount.amount_minor);
-    transfer.memo = Some(moved.memo.to_owned());
+    transfer.memo = Some(memo.to_owned());
     ledger::post(tx, workspace, &format!("payment:{}", intent.id), vec![transfer]).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use kernel::{Caller, Id as _, WorkspaceId};
+use kernel::{Caller, Id as _, Money, WorkspaceId};
 use sha2::{Digest as _, Sha256};
 use store::{Reads as _, Store, Tx, params};
 
@@ -124,14 +124,17 @@ pub(crate) async fn apply(
             && !matches!(step, Step::Refund(_) | Step::Capture(..))
         // Word of its beginning that comes after its end: only the provider knows which of them counts.
         || matches!(notice.observation.seen, Seen::Authorized { .. })
-            && matches!(attempt.state, AttemptState::Declined { .. } | AttemptState::Expired);
+            && matches!(attempt.state, AttemptState::Declined { .. } | AttemptState::Expired)
+        // What is not as it was asked for is kept apart, or released, for good: that takes the provider's answer.
+        || matches!(step, Step::Attempt(_)) && amount_of(&notice.observation.seen).is_some_and(|amount| amount != intent.amount);
     if asks {
         outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0, is_extra: true }).await?;
         return Ok(Some(Vec::new()));
     }
     let mut events = observed(&intent, step, &notice.observation);
-    // Word of an authorization's release may come before the answer to our own request.
-    if events.is_empty() && attempt.void.as_ref().is_some_and(|state| !state.is_final() && *state != StepState::Requested) {
+    // Word of an authorization's release may come before the answer to our own request; late word of something else says nothing of it.
+    let is_release = matches!(notice.observation.seen, Seen::Voided | Seen::Expired);
+    if events.is_empty() && is_release && attempt.void.as_ref().is_some_and(|state| !state.is_final() && *state != StepState::Requested) {
         events = observed(&intent, Step::Void(attempt.id), &notice.observation);
     }
     record(tx, workspace, Some(intent), events.clone()).await?;
@@ -140,6 +143,15 @@ pub(crate) async fn apply(
 
 /// How long webhooks are kept, for operators to look at.
 const KEPT: Duration = Duration::from_secs(90 * 86_400);
+
+/// How much was paid or set aside, where that is said.
+const fn amount_of(seen: &Seen) -> Option<Money> {
+    match seen {
+        Seen::Authorized { amount } => Some(*amount),
+        Seen::Succeeded { amount, .. } => *amount,
+        _ => None,
+    }
+}
 
 /// Deletes up to 500 webhooks that have had their time; says how many.
 pub async fn sweep_everywhere(tx: &mut Tx) -> Result<u64, PaymentError> {

@@ -3,7 +3,7 @@
 use kernel::Money;
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, AttemptId, AttemptState, CaptureId, Event, Intent, RefundId, StepState};
+use super::{AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, CaptureId, Event, Intent, RefundId, StepState};
 use crate::provider::ErrorClass;
 
 /// What a provider says of one thing, in our words.
@@ -114,6 +114,10 @@ impl Intent {
     }
 
     fn paid(&self, attempt: &Attempt, paid: Money, observation: &Observation, crypto_amount: Option<String>) -> Vec<Event> {
+        // Neither does one of nothing, or of more than the books can hold.
+        if !(1..=AMOUNT_MAX_MINOR).contains(&paid.amount_minor) {
+            return Vec::new();
+        }
         let (id, charge_ref) = (attempt.id, observation.charge_ref.clone().or_else(|| observation.provider_ref.clone()));
         if paid != self.amount {
             return vec![Event::Quarantined { attempt: id, paid, charge_ref }];
