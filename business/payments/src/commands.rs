@@ -6,6 +6,7 @@ mod pay;
 mod provider;
 mod record;
 mod refund;
+pub mod settlement;
 mod webhook;
 
 pub use link::{NewLink, make_link, switch_link};

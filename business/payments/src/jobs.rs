@@ -1,5 +1,7 @@
 //! The jobs that speak to providers: mark, ask or send, record. Safe to run twice: what was sent before is asked for first.
 
+pub mod settlement;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

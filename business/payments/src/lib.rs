@@ -26,6 +26,7 @@ mod providers;
 pub mod queries;
 mod receipt;
 pub mod routing;
+pub mod settlement;
 mod sql;
 mod steps;
 mod text;

@@ -1,5 +1,7 @@
 //! Looking payments up.
 
+pub mod settlement;
+
 use kernel::{Id as _, WorkspaceId};
 use store::{Reads, StoreError, params};
 

@@ -16,6 +16,7 @@ use crate::books::{Move, Place};
 use crate::intent::{Event, Intent};
 use crate::provider::{LineKind, ProviderId, ReportLine};
 
+pub(crate) use bank::names;
 pub use bank::{BankLine, BankLineId, read_bank_lines};
 pub use file::{COLUMNS, Counted, Format, Reader, count};
 pub use matching::{Finding, Known, Matched, find};

@@ -3,6 +3,8 @@
 //! Tables: `payments_providers`, `payments_intents`, `payments_events`, `payments_references`, `payments_payers`,
 //! `payments_links`, `payments_routes`, `payments_webhooks`.
 
+pub(crate) mod settlement;
+
 use kernel::{Money, Timestamp};
 use store::{Row, StoreError};
 

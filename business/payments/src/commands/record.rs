@@ -44,6 +44,9 @@ pub(crate) async fn record(
         keep_names(tx, workspace, &intent, &event).await?;
         if let Some(moved) = books::moves(&intent, &event) {
             post(tx, workspace, &intent, &moved).await?;
+            if let Some((provider, expected)) = crate::settlement::expected(&intent, &event, &moved) {
+                super::settlement::expect(tx, workspace, provider, &expected).await?;
+            }
         }
         tell(tx, workspace, &intent, &event).await?;
         for step in steps::follow(&intent, &event) {

@@ -21,8 +21,8 @@ use crate::sql::settlement as sql;
 use crate::{grants, text};
 
 pub use act::{Action, act};
-pub use bank::take_bank_lines;
 pub(crate) use bank::match_bank_lines;
+pub use bank::take_bank_lines;
 pub use book::{Booked, book_chunk};
 pub(crate) use book::{fail, finish, look_for_missing};
 pub(crate) use check::check_postings;
@@ -105,20 +105,26 @@ pub async fn begin(tx: &mut Tx, workspace: WorkspaceId, new: NewSettlement) -> R
         return Err(PaymentError::field("body", "must be a report with at least one line"));
     }
     let (id, now, actor) = (tx.new_id::<SettlementId>(), tx.now(), tx.caller().actor());
-    let params = params![
-        &workspace,
-        &id,
-        &new.provider,
-        &new.digest,
-        &new.name,
-        new.format.as_str(),
-        new.covers_until,
-        new.bytes,
-        new.lines,
-        &actor,
-        now
-    ];
-    if tx.execute(&sql::INSERT_SETTLEMENT, params).await? == 1 {
+    if tx
+        .execute(
+            &sql::INSERT_SETTLEMENT,
+            params![
+                &workspace,
+                &id,
+                &new.provider,
+                &new.digest,
+                &new.name,
+                new.format.as_str(),
+                new.covers_until,
+                new.bytes,
+                new.lines,
+                &actor,
+                now
+            ],
+        )
+        .await?
+        == 1
+    {
         let details = json!({ "provider": new.provider, "digest": new.digest, "lines": new.lines });
         outbox::audit(tx, workspace, "payments.settlement_taken", &id.to_string(), &details).await?;
         return Ok(id);

@@ -104,8 +104,7 @@ pub async fn exceptions(
     let provider = filter.provider.map(|id| id.to_string()).unwrap_or_default();
     let kind = filter.kind.map_or("", ExceptionKind::as_str);
     let settlement = filter.settlement.map(|id| id.to_string()).unwrap_or_default();
-    let params = params![&workspace, state, &provider, kind, &settlement, &before, limit];
-    reads.rows(&sql::LIST_EXCEPTIONS, params, sql::exception).await
+    reads.rows(&sql::LIST_EXCEPTIONS, params![&workspace, state, &provider, kind, &settlement, &before, limit], sql::exception).await
 }
 
 /// What was done about an exception, the oldest first; at most 200 things.

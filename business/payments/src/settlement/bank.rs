@@ -34,7 +34,8 @@ impl BankLine {
 pub(crate) fn names(reference: &str) -> Vec<String> {
     let whole = reference.trim();
     let mut names: Vec<String> = vec![whole.to_owned()];
-    names.extend(whole.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':')).filter(|word| word.len() >= 4).map(str::to_owned));
+    names
+        .extend(whole.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':')).filter(|word| word.len() >= 4).map(str::to_owned));
     names.retain(|name| !name.is_empty());
     names.truncate(20);
     names

@@ -62,7 +62,8 @@ fn candidates<'k>(line: &ReportLine, known: &'k Known) -> Vec<&'k Expected> {
 }
 
 fn one(line: &ReportLine, known: &Known, rules: &Rules, taken: &mut HashSet<String>) -> Finding {
-    let exception = |kind, subject: Option<&Expected>| Finding::Exception { kind, subject: subject.map(|expected| expected.subject.clone()) };
+    let exception =
+        |kind, subject: Option<&Expected>| Finding::Exception { kind, subject: subject.map(|expected| expected.subject.clone()) };
     let (gross, fee) = (line.gross.amount_minor, line.fee_minor);
     if fee.checked_add(line.net_minor) != Some(gross) {
         let found = candidates(line, known);
@@ -72,10 +73,15 @@ fn one(line: &ReportLine, known: &Known, rules: &Rules, taken: &mut HashSet<Stri
         return Finding::Fee;
     }
     let found = candidates(line, known);
-    let open: Vec<&Expected> = found.iter().copied().filter(|expected| !expected.is_matched && !taken.contains(&expected.subject)).collect();
+    let open: Vec<&Expected> =
+        found.iter().copied().filter(|expected| !expected.is_matched && !taken.contains(&expected.subject)).collect();
     let within = |expected: &&Expected| {
         expected.amount.currency == line.gross.currency
-            && expected.amount.amount_minor.checked_sub(gross).is_some_and(|difference| difference.saturating_abs() <= rules.tolerance_minor)
+            && expected
+                .amount
+                .amount_minor
+                .checked_sub(gross)
+                .is_some_and(|difference| difference.saturating_abs() <= rules.tolerance_minor)
     };
     // Of several captures of one attempt the one of exactly this amount comes first.
     let exact = open.iter().copied().find(|expected| expected.amount == line.gross);
@@ -157,7 +163,12 @@ mod tests {
     #[test]
     fn our_name_comes_before_the_providers_and_nothing_is_taken_twice() {
         let known = known(vec![expected("pat_1", None, LineKind::Payment, 500), expected("pat_2", None, LineKind::Payment, 700)]);
-        let lines = [line(Some("pat_2"), Some("pi_1"), 700), line(None, Some("pi_1"), 500), line(Some("pat_1"), None, 500), line(Some("x"), None, 1)];
+        let lines = [
+            line(Some("pat_2"), Some("pi_1"), 700),
+            line(None, Some("pi_1"), 500),
+            line(Some("pat_1"), None, 500),
+            line(Some("x"), None, 1),
+        ];
         assert_eq!(kinds(&lines, &known, &Rules::default()), ["matched", "matched", "duplicate", "extra"]);
     }
 

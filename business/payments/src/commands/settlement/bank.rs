@@ -21,9 +21,12 @@ pub async fn take_bank_lines(tx: &mut Tx, lines: Arc<Vec<BankLine>>) -> Result<u
     let mut new = 0;
     for line in lines.iter() {
         let (id, currency) = (tx.new_id::<BankLineId>(), line.amount.currency.to_string());
-        let params =
-            params![&workspace, &id, &line.digest, &line.booked_on, line.amount.amount_minor, &currency, &line.reference, now];
-        new += tx.execute(&sql::INSERT_BANK_LINE, params).await?;
+        new += tx
+            .execute(
+                &sql::INSERT_BANK_LINE,
+                params![&workspace, &id, &line.digest, &line.booked_on, line.amount.amount_minor, &currency, &line.reference, now],
+            )
+            .await?;
     }
     outbox::enqueue(tx, workspace, &crate::jobs::settlement::MatchBankLines {}).await?;
     Ok(new)
@@ -52,12 +55,13 @@ pub(crate) async fn match_bank_lines(
 async fn match_one(tx: &mut Tx, workspace: WorkspaceId, id: BankLineId, amount: Money, reference: &str) -> Result<(), PaymentError> {
     let mut all = Vec::new();
     for name in settlement::names(reference) {
-        let found = tx.rows(&sql::KNOW_BATCH, params![&workspace, &name], |row| {
+        let found = tx
+            .rows(&sql::KNOW_BATCH, params![&workspace, &name], |row| {
             let currency = Currency::parse(&row.get::<String>("currency")?).map_err(store::StoreError::decode)?;
             let net = Money::new(row.get("net_minor")?, currency);
             Ok(Found { batch: row.get("batch")?, provider: row.id("provider")?, net })
-        });
-        all.extend(found.await?);
+        }).await?;
+        all.extend(found);
     }
     let Some(best) = all.iter().find(|found| found.net == amount).or(all.first()) else { return Ok(()) };
     let currency = best.net.currency.to_string();
@@ -79,24 +83,27 @@ async fn match_one(tx: &mut Tx, workspace: WorkspaceId, id: BankLineId, amount: 
     let (exception, now, none) = (tx.new_id::<ExceptionId>(), tx.now(), None::<&str>);
     let currency = amount.currency.to_string();
     let note = format!("the bank brought {amount} for a batch of {}", best.net);
-    let params = params![
-        &workspace,
-        &exception,
-        &best.provider,
-        kind.as_str(),
-        none,
-        none,
-        none,
-        none,
-        reference,
-        none,
-        &best.batch,
-        &currency,
-        best.net.amount_minor,
-        amount.amount_minor,
-        &note,
-        now
-    ];
-    tx.execute(&sql::INSERT_EXCEPTION, params).await?;
+    tx.execute(
+        &sql::INSERT_EXCEPTION,
+        params![
+            &workspace,
+            &exception,
+            &best.provider,
+            kind.as_str(),
+            none,
+            none,
+            none,
+            none,
+            reference,
+            none,
+            &best.batch,
+            &currency,
+            best.net.amount_minor,
+            amount.amount_minor,
+            &note,
+            now
+        ],
+    )
+    .await?;
     Ok(())
 }

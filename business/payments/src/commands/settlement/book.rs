@@ -169,8 +169,11 @@ pub(super) async fn known(
     if theirs.is_empty() {
         return Ok(known);
     }
-    let params = params![&workspace, &provider, list(theirs)];
-    let named = tx.rows(&sql::KNOW_NAMES, params, |row| Ok((row.get::<String>("reference")?, row.get::<String>("subject")?))).await?;
+    let named = tx
+        .rows(&sql::KNOW_NAMES, params![&workspace, &provider, list(theirs)], |row| {
+            Ok((row.get::<String>("reference")?, row.get::<String>("subject")?))
+        })
+        .await?;
     known.named = named.into_iter().collect::<HashMap<_, _>>();
     let ours: Vec<String> = known.named.values().cloned().collect();
     let ours: HashSet<&str> = ours.iter().map(String::as_str).collect();
@@ -236,25 +239,28 @@ pub(super) async fn open(tx: &mut Tx, workspace: WorkspaceId, new: &Opened<'_>) 
     let line = new.line.map(|(_, line)| line);
     let currency = line.map(|line| line.gross.currency).or(new.about.map(|about| about.amount.currency));
     let currency = currency.map(|currency| currency.to_string()).unwrap_or_default();
-    let params = params![
-        &workspace,
-        &id,
-        &new.provider,
-        new.kind.as_str(),
-        new.settlement,
-        new.line.map(|(number, _)| number),
-        new.about.map(|about| about.subject.as_str()),
-        new.about.map(|about| about.owner.as_str()),
-        line.and_then(|line| line.reference.as_deref()),
-        line.and_then(|line| line.provider_ref.as_deref()),
-        line.and_then(|line| line.batch.as_deref()),
-        &currency,
-        new.about.map(|about| about.amount.amount_minor),
-        line.map(|line| line.gross.amount_minor),
-        new.note,
-        now
-    ];
-    tx.execute(&sql::INSERT_EXCEPTION, params).await?;
+    tx.execute(
+        &sql::INSERT_EXCEPTION,
+        params![
+            &workspace,
+            &id,
+            &new.provider,
+            new.kind.as_str(),
+            new.settlement,
+            new.line.map(|(number, _)| number),
+            new.about.map(|about| about.subject.as_str()),
+            new.about.map(|about| about.owner.as_str()),
+            line.and_then(|line| line.reference.as_deref()),
+            line.and_then(|line| line.provider_ref.as_deref()),
+            line.and_then(|line| line.batch.as_deref()),
+            &currency,
+            new.about.map(|about| about.amount.amount_minor),
+            line.map(|line| line.gross.amount_minor),
+            new.note,
+            now
+        ],
+    )
+    .await?;
     Ok(id)
 }
 
@@ -291,8 +297,11 @@ pub(crate) async fn look_for_missing(
 async fn is_in_a_report(tx: &mut Tx, workspace: WorkspaceId, expected: &Expected) -> Result<bool, PaymentError> {
     let kinds = [ExceptionKind::Under, ExceptionKind::Over, ExceptionKind::CurrencyMismatch, ExceptionKind::FeeMismatch];
     for kind in kinds.into_iter().chain([ExceptionKind::Split, ExceptionKind::Unbalanced]) {
-        let params = params![&workspace, &expected.subject, kind.as_str()];
-        if tx.row(&sql::OPEN_OF_SUBJECT, params, |row| row.id::<ExceptionId>("id")).await?.is_some() {
+        if tx
+            .row(&sql::OPEN_OF_SUBJECT, params![&workspace, &expected.subject, kind.as_str()], |row| row.id::<ExceptionId>("id"))
+            .await?
+            .is_some()
+        {
             return Ok(true);
         }
     }
