@@ -95,9 +95,12 @@ impl Job for WorkWebhook {
 
 /// How a conversation ended.
 #[derive(Debug, Clone)]
-enum Outcome {
+pub enum Outcome {
+    /// The provider answered.
     Done(Done),
+    /// It says that it knows nothing of it.
     NotFound,
+    /// It did not end well.
     Failed(Failure),
 }
 
@@ -157,13 +160,6 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
                     Need::SendAgain(order) => again(&engine, adapter, &account, &order).await?,
                     _ => Outcome::NotFound,
                 },
-                // The release has not come about, and nothing else has: it is asked for once more.
-                Outcome::Done(Done::Observed(Observation { seen: Seen::Authorized { .. }, .. })) if matches!(job.step, Step::Void(_)) => {
-                    match job.step.need(&intent, &around, &abilities, true, now) {
-                        Need::SendAgain(order) => again(&engine, adapter, &account, &order).await?,
-                        _ => Outcome::NotFound,
-                    }
-                }
                 // The payer agreed to what nobody waits for any more: it is not taken.
                 Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, .. })) if !intent.is_wanted() => Outcome::NotFound,
                 // The payer agreed on the provider's page; the rest is for us to do, and bears repeating.
@@ -286,9 +282,10 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
 }
 
 /// The events that follow from how a conversation ended.
-fn follows(intent: &Intent, step: Step, outcome: Outcome) -> Vec<Event> {
+pub fn follows(intent: &Intent, step: Step, outcome: Outcome) -> Vec<Event> {
     let observed = match outcome {
-        Outcome::NotFound => return Vec::new(),
+        // That proves nothing; but what was being sent when a process ended is not being sent any more.
+        Outcome::NotFound => return failed(intent, step, &Failure::unknown("it is not known there")),
         Outcome::Failed(failure) => return failed(intent, step, &failure),
         Outcome::Done(Done::Page { provider_ref, url, expires_at }) => {
             let Step::Attempt(id) = step else { return Vec::new() };

@@ -35,7 +35,7 @@ mod webhook;
 
 pub use account::ProviderRecord;
 pub use bell::wait;
-pub use books::{Move, Place};
+pub use books::{Move, Place, moves};
 pub use client::Client;
 pub use error::PaymentError;
 pub use health::Health;
@@ -52,5 +52,5 @@ pub use provider::{
 };
 pub use receipt::{SendReceipt, send_receipt};
 pub use sql::{Recorded, STATEMENTS};
-pub use steps::Step;
+pub use steps::{Need, Step, Surroundings, follow};
 pub use webhook::{Stored, WebhookId, WebhookRow};

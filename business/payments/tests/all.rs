@@ -4,9 +4,15 @@
 
 #[path = "all/attacks.rs"]
 mod attacks;
+#[path = "all/bank.rs"]
+mod bank;
 #[path = "all/contract/mod.rs"]
 mod contract;
 #[path = "all/engine.rs"]
 mod engine;
+#[path = "all/model.rs"]
+mod model;
+#[path = "all/properties.rs"]
+mod properties;
 #[path = "all/till.rs"]
 mod till;
