@@ -75,21 +75,28 @@ pub fn moves(intent: &Intent, event: &Event) -> Option<Move> {
                 memo: "payment",
             })
         }
-        Event::RefundMoved { refund, to: StepState::Succeeded, .. } => {
+        Event::RefundMoved { refund, to: to @ (StepState::Succeeded | StepState::Failed { .. }), .. } => {
             let refund = intent.refund(*refund)?;
+            let is_back = *to != StepState::Succeeded;
+            // What was never given back does not come back.
+            if is_back && !refund.was_given {
+                return None;
+            }
             let attempt = intent.attempt(refund.attempt)?;
             let debit = match attempt.state {
                 AttemptState::Quarantined { .. } => Place::Quarantine,
                 _ if attempt.is_surplus => Place::Surplus,
                 _ => Place::Credit(intent.credit_account.clone()),
             };
-            // A surplus is refunded under the attempt's own number, which its payment has taken: the last bit tells them apart.
+            // A surplus is refunded under the attempt's own number, which its payment has taken: the last bits tell them apart.
+            let (given, clearing) = (debit, Place::Clearing(attempt.provider));
+            let (debit, credit) = if is_back { (clearing, given) } else { (given, clearing) };
             Some(Move {
-                id: RawId::from_bits(refund.id.raw().bits() ^ 1),
+                id: RawId::from_bits(refund.id.raw().bits() ^ if is_back { 2 } else { 1 }),
                 debit,
-                credit: Place::Clearing(attempt.provider),
+                credit,
                 amount: Money::new(refund.amount_minor, refund.currency),
-                memo: "refund",
+                memo: if is_back { "refund that came back" } else { "refund" },
             })
         }
         _ => None,

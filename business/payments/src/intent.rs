@@ -313,6 +313,9 @@ pub struct Refund {
     pub reason: Option<String>,
     /// How far along it is.
     pub state: StepState,
+    /// It was given back once, whatever was heard of it since.
+    #[serde(default)]
+    pub was_given: bool,
     /// The provider's name for it.
     pub provider_ref: Option<String>,
     /// When it was asked for.

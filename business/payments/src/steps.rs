@@ -140,8 +140,8 @@ impl Step {
                 match refund.state {
                     StepState::Requested => Need::Send(order),
                     StepState::Sending | StepState::Unknown => unknown(refund.requested_at, order, question),
-                    StepState::Pending => Need::Ask(question),
-                    StepState::Succeeded | StepState::Failed { .. } => Need::Nothing,
+                    // Only looked at again where a webhook contradicts what is known.
+                    StepState::Pending | StepState::Succeeded | StepState::Failed { .. } => Need::Ask(question),
                 }
             }
         }

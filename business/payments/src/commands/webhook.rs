@@ -125,6 +125,9 @@ pub(crate) async fn apply(
         // Word of its beginning that comes after its end: only the provider knows which of them counts.
         || matches!(notice.observation.seen, Seen::Authorized { .. })
             && matches!(attempt.state, AttemptState::Declined { .. } | AttemptState::Expired)
+        // Word of a refund that is told otherwise here already: which of them came last is not to be seen.
+        || matches!(step, Step::Refund(id) if intent.refund(id).is_some_and(|refund| refund.state.is_final()))
+            && !observed(&intent, step, &notice.observation).is_empty()
         // What is not as it was asked for is kept apart, or released, for good: that takes the provider's answer.
         || matches!(step, Step::Attempt(_)) && amount_of(&notice.observation.seen).is_some_and(|amount| amount != intent.amount);
     if asks {

@@ -319,12 +319,14 @@ impl Intent {
                 currency: amount.currency,
                 reason: reason.clone(),
                 state: StepState::Requested,
+                was_given: false,
                 provider_ref: None,
                 requested_at: at,
             }),
             Event::RefundMoved { refund, to, provider_ref } => {
                 if let Some(refund) = self.refunds.iter_mut().find(|known| known.id == *refund) {
                     refund.state = to.clone();
+                    refund.was_given |= *to == StepState::Succeeded;
                     learn(&mut refund.provider_ref, provider_ref.as_ref());
                 }
             }

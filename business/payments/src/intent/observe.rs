@@ -3,7 +3,7 @@
 use kernel::Money;
 use serde::{Deserialize, Serialize};
 
-use super::{AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, CaptureId, Event, Intent, RefundId, StepState};
+use super::{AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, CaptureId, Event, Intent, Refund, RefundId, StepState};
 use crate::provider::ErrorClass;
 
 /// What a provider says of one thing, in our words.
@@ -136,6 +136,14 @@ impl Intent {
         events
     }
 
+    fn still_fits(&self, refund: &Refund) -> bool {
+        let paid = self.attempt(refund.attempt).map_or(0, |attempt| match &attempt.state {
+            AttemptState::Quarantined { paid } => paid.amount_minor,
+            _ => attempt.captured_minor,
+        });
+        refund.amount_minor <= paid.saturating_sub(self.refunding_minor(refund.attempt))
+    }
+
     /// Whether money that `attempt` brings now is too much: another one brought it, or nobody was to pay any more.
     fn is_surplus(&self, attempt: AttemptId) -> bool {
         self.kept.map_or(self.canceled_at.is_some() || self.expired_at.is_some(), |kept| kept != attempt)
@@ -173,8 +181,22 @@ impl Intent {
 
     /// What follows from what a provider says of a refund.
     pub fn observe_refund(&self, id: RefundId, observation: &Observation) -> Vec<Event> {
-        let Some(refund) = self.refund(id).filter(|refund| !refund.state.is_final()) else { return Vec::new() };
-        match step(&refund.state, &observation.seen, Money::new(refund.amount_minor, refund.currency)) {
+        let Some(refund) = self.refund(id) else { return Vec::new() };
+        let asked = Money::new(refund.amount_minor, refund.currency);
+        let to = match (&refund.state, &observation.seen) {
+            // It was given back, and the payer's bank has sent it back: it is with the provider again.
+            (StepState::Succeeded, Seen::Declined { code, .. }) => Some(StepState::Failed { code: code.clone() }),
+            (StepState::Succeeded, Seen::Reversed) => Some(StepState::Failed { code: "reversed".to_owned() }),
+            // What somebody took for failed was given back nevertheless, and nothing was given in its place.
+            (StepState::Failed { .. }, Seen::Succeeded { amount, .. })
+                if !refund.was_given && amount.is_none_or(|amount| amount == asked) && self.still_fits(refund) =>
+            {
+                Some(StepState::Succeeded)
+            }
+            (state, _) if state.is_final() => None,
+            (state, seen) => step(state, seen, asked),
+        };
+        match to {
             Some(to) => vec![Event::RefundMoved { refund: id, to, provider_ref: observation.provider_ref.clone() }],
             None => Vec::new(),
         }

@@ -173,3 +173,30 @@ async fn a_webhook_at_another_account_says_nothing_of_this_ones_payments() {
     assert_eq!(till.intent(intent.id).await, before, "neither an event nor a look");
     till.close().await;
 }
+
+#[tokio::test]
+async fn a_refund_that_came_back_is_with_the_provider_again_and_late_word_of_it_changes_nothing() {
+    let till = Till::new(&[Dialect::Stripe]).await;
+    let intent = till.begin(1_000, "EUR", CaptureMethod::Automatic).await;
+    till.sim.pay(&reference(&intent)).unwrap();
+    till.settle().await;
+    let intent = till.refund(intent.id, Some(400)).await.unwrap();
+    let refund = intent.refunds[0].id;
+    let given = Observation::of(Seen::Succeeded { amount: Some(euros(400)), crypto_amount: None });
+    let back = Observation::of(Seen::Declined { class: payments::ErrorClass::DeclinedHard, code: "lost_or_stolen_card".to_owned() });
+    assert_eq!(intent.observe_refund(refund, &given), Vec::new());
+    let [came_back] = &intent.observe_refund(refund, &back)[..] else { panic!("{intent:?}") };
+    let after = intent.clone().after(came_back, till.store.clock().now());
+    let (gave, took) = (payments::moves(&intent, &given_back(refund)).unwrap(), payments::moves(&after, came_back).unwrap());
+    assert_eq!((&took.debit, &took.credit, took.amount), (&gave.credit, &gave.debit, gave.amount));
+    assert_ne!(took.id, gave.id);
+    assert_eq!(after.refunded_minor(), 0);
+    for observation in [given, back] {
+        assert_eq!(after.observe_refund(refund, &observation), Vec::new(), "{observation:?}");
+    }
+    till.close().await;
+}
+
+fn given_back(refund: payments::RefundId) -> payments::Event {
+    payments::Event::RefundMoved { refund, to: StepState::Succeeded, provider_ref: None }
+}
