@@ -12,6 +12,8 @@ use super::{DemonstrationError, said};
 
 /// Where the simulators listen unless they are told otherwise.
 pub const SIMULATORS_URL: &str = "http://127.0.0.1:4100";
+/// Who pays where a provider insists on an address and the payer left none.
+const PAYER: &str = "payer@example.com";
 /// What the demonstration's link asks for, in cents of the euro.
 const PRICE_MINOR: i64 = 2_450;
 
@@ -53,10 +55,10 @@ pub fn booths() -> Vec<Booth> {
         booth(
             "monnify",
             Dialect::Monnify,
-            json!({ "contract_code": "1000000000", "source_account": "8000000001" }),
+            json!({ "contract_code": "1000000000", "source_account": "8000000001", "payer_email": PAYER }),
             json!({ "api_key": "MK_TEST_SIMULATOR", "secret_key": "SK_TEST_SIMULATOR" }),
         ),
-        booth("zenith", Dialect::Zenith, json!({}), json!({ "api_key": "zenith-simulator" })),
+        booth("zenith", Dialect::Zenith, json!({ "payer_email": PAYER, "currencies": ["NGN"] }), json!({ "api_key": "zenith-simulator" })),
         booth(
             "ramp-network",
             Dialect::RampNetwork,

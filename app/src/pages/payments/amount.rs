@@ -17,7 +17,7 @@ pub(super) fn told(money: Money) -> String {
 pub(super) fn parse(text: &str, currency: Currency) -> Result<i64, String> {
     let places = currency.exponent() as usize;
     let example = figure(1_250, currency);
-    let wrong = || format!("must be an amount above zero, such as {example}");
+    let wrong = || format!("must be above zero and without separators of thousands, such as {example}");
     let (whole, part) = text.trim().split_once(['.', ',']).unwrap_or((text.trim(), ""));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() && part.is_empty() || !is_number(whole) || !is_number(part) || whole.len() + part.len() > 19 {

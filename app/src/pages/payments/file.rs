@@ -144,7 +144,7 @@ struct PaymentPage {
     heading: String,
     what: String,
     state: Words,
-    numbers: Vec<(&'static str, String)>,
+    numbers: [(&'static str, String); 4],
     attempts: Vec<AttemptPart>,
     refunds: Vec<RefundPart>,
     lines: Vec<Line>,
@@ -185,18 +185,17 @@ async fn compose(parts: &Parts, owner: &Owner, id: IntentId) -> Result<PaymentPa
     let names = owner.names(parts).await?;
     let currency: Currency = intent.amount.currency;
     let told = |minor: i64| amount::told(Money::new(minor, currency));
-    let (state, captured) = (intent.state(), intent.captured_minor());
+    let captured = intent.captured_minor();
     let capturable = intent.kept().map_or(0, Attempt::capturable_minor);
     let refundable = intent.kept().map_or(0, |kept| kept.captured_minor - intent.refunding_minor(kept.id));
-    let mut numbers = vec![("Asked for", told(intent.amount.amount_minor)), ("Paid", told(captured))];
-    if capturable > 0 {
-        numbers.push(("Can be captured", told(capturable)));
-    }
-    numbers.push(("Given back", told(intent.refunded_minor())));
+    let refunded = intent.refunded_minor();
+    let rest = if capturable > 0 { ("Can be captured", capturable) } else { ("Kept", captured - refunded) };
+    let numbers = [("Asked for", intent.amount.amount_minor), ("Paid", captured), ("Given back", refunded), rest];
+    let numbers = numbers.map(|(label, minor)| (label, amount::figure(minor, currency)));
     let provider =
         |id| providers.iter().find(|known| known.id == id).map_or_else(|| id.to_string(), |known: &ProviderRecord| known.name.clone());
     let page_url = super::pay::page_of(&intent).unwrap_or_default();
-    let is_done = matches!(state, IntentState::Succeeded | IntentState::PartiallyCaptured | IntentState::Canceled);
+    let is_payable = matches!(intent.state(), IntentState::RequiresPaymentMethod | IntentState::RequiresAction);
     Ok(PaymentPage {
         frame: owner.frame("payments", "Payment").shaped(""),
         heading: told(intent.amount.amount_minor),
@@ -219,7 +218,7 @@ async fn compose(parts: &Parts, owner: &Owner, id: IntentId) -> Result<PaymentPa
         metadata: intent.metadata.as_ref().and_then(|value| serde_json::to_string_pretty(value).ok()).unwrap_or_default(),
         created: When(intent.created_at),
         expires: intent.expires_at.map(When),
-        pay_url: if is_done || intent.link.is_some() { String::new() } else { format!("{}/pay/{id}", parts.public_url) },
+        pay_url: if is_payable { format!("{}/pay/{id}", parts.public_url) } else { String::new() },
         page_url,
         capturable: if capturable > 0 { amount::figure(capturable, currency) } else { String::new() },
         refundable: if refundable > 0 { amount::figure(refundable, currency) } else { String::new() },

@@ -30,6 +30,9 @@ const BACK_WAIT: Duration = Duration::from_secs(4);
 const LOOKS_OFTEN: u32 = 10;
 const LOOKS_MAX: u32 = 40;
 
+/// Attempts that are looked through for why nothing came of them.
+const TRIED_SHOWN: usize = 4;
+
 /// Where a payer goes now, if a provider's page waits for them. Only addresses of the web: what a provider says is not ours.
 pub(super) fn page_of(intent: &Intent) -> Option<String> {
     match intent.open_attempt().map(|attempt| &attempt.state) {
@@ -377,7 +380,7 @@ async fn standing(parts: &Parts, workspace: WorkspaceId, intent: &Intent) -> Res
         }
         IntentState::RequiresPaymentMethod => match intent.attempts.last() {
             None => StatePage { again, ..StatePage::of("muted", "clock", "Not paid yet", "Nothing was taken so far.") },
-            Some(attempt) => declined(parts, workspace, attempt, again).await?,
+            Some(attempt) => declined(parts, workspace, intent, attempt, again).await?,
         },
         IntentState::Canceled => {
             StatePage::of("muted", "warn", "This payment was called off", "Nothing can be paid any more. What was set aside is released.")
@@ -407,7 +410,7 @@ fn paid(intent: &Intent) -> StatePage {
     StatePage::of("good", "check", "Paid", told)
 }
 
-async fn declined(parts: &Parts, workspace: WorkspaceId, attempt: &Attempt, again: String) -> Result<StatePage, Problem> {
+async fn declined(parts: &Parts, workspace: WorkspaceId, intent: &Intent, attempt: &Attempt, again: String) -> Result<StatePage, Problem> {
     let of = |heading, told: &str| StatePage::of("bad", "warn", heading, told);
     let class = match &attempt.state {
         AttemptState::Declined { class, .. } => *class,
@@ -432,21 +435,28 @@ async fn declined(parts: &Parts, workspace: WorkspaceId, attempt: &Attempt, agai
         ErrorClass::Fraud => {
             of("This payment is not possible", "It could not be accepted, and nothing was taken. Please ask whoever sent you here.")
         }
+        _ if is_simulated(parts, workspace, intent).await? => {
+            let told = "This is a demonstration, and the simulator that plays the payment provider is not running. Nothing was taken.";
+            let start_simulator = simulators_command(&parts.public_url);
+            StatePage { again, start_simulator, ..of("The simulator is not running", told) }
+        }
         ErrorClass::ProviderDown | ErrorClass::RateLimited => {
-            let provider = payments::queries::find_provider(&mut parts.store.read(), workspace, attempt.provider).await?;
-            if class == ErrorClass::ProviderDown && provider.is_some_and(|provider| is_here(&provider.base_url)) {
-                let told = "This is a demonstration, and the simulator that plays the payment provider is not running. Nothing was taken.";
-                StatePage { again, start_simulator: simulators_command(&parts.public_url), ..of("The simulator is not running", told) }
-            } else {
-                let told = "The payment provider cannot be reached just now. Nothing was taken. Try again in a minute.";
-                StatePage { again, ..of("Not just now", told) }
-            }
+            let told = "The payment provider cannot be reached just now. Nothing was taken. Try again in a minute.";
+            StatePage { again, ..of("Not just now", told) }
         }
         ErrorClass::NotSupported | ErrorClass::InvalidRequest | ErrorClass::SetUp => {
             let told = "The provider did not take this payment as it was asked for. Nothing was taken. Please tell whoever asks for it.";
             StatePage { again, ..of("This cannot be paid just now", told) }
         }
     })
+}
+
+/// Whether the newest attempts found nobody at an address of this very machine; several providers are tried for one press.
+async fn is_simulated(parts: &Parts, workspace: WorkspaceId, intent: &Intent) -> Result<bool, Problem> {
+    let is_down = |attempt: &&Attempt| matches!(attempt.state, AttemptState::Declined { class: ErrorClass::ProviderDown, .. });
+    let Some(attempt) = intent.attempts.iter().rev().take(TRIED_SHOWN).find(is_down) else { return Ok(false) };
+    let provider = payments::queries::find_provider(&mut parts.store.read(), workspace, attempt.provider).await?;
+    Ok(provider.is_some_and(|provider| is_here(&provider.base_url)))
 }
 
 /// Whether an address is of this very machine, where only a simulator listens.
