@@ -1,8 +1,11 @@
 //! What can be done with payments. Whatever has to be done at a provider follows in a job.
 
 mod accounts;
+mod beneficiary;
+mod float;
 mod link;
 mod pay;
+mod payout;
 mod provider;
 mod record;
 mod refund;
@@ -17,3 +20,13 @@ pub(crate) use record::{locked, record};
 pub use refund::{capture, erase, refund};
 pub use webhook::{Taken, sweep_everywhere, take_webhook};
 pub(crate) use webhook::{apply, settle_webhook};
+
+pub use beneficiary::{SealedBeneficiary, add_beneficiary, change_beneficiary, erase_beneficiary, seal_beneficiary};
+pub(crate) use beneficiary::{keep_name_check, open_beneficiary};
+pub(crate) use float::keep_float_check;
+pub use float::{compare_float, set_payout_settings, top_up_float};
+pub(crate) use payout::{apply_to_payout, locked_payout, mark_sending, record_payout, try_reserve};
+pub use payout::{
+    PayoutWanted, approve_payout, cancel_payout, confirm_payout, may_decide, refuse_payout, request_payout, resolve_payout, retry_payout,
+    seal_otp,
+};

@@ -2,6 +2,8 @@
 
 pub mod settlement;
 
+mod payout;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,8 @@ use crate::provider::{Account, Done, ErrorClass, Failure, Order, Provider, Provi
 use crate::steps::{DAILY_FROM, Need, Step, Surroundings, pause};
 use crate::webhook::WebhookId;
 use crate::{queries, steps};
+
+pub use payout::{CompareFloat, ConductPayout, ConfirmPayout, compare_float, conduct_payout, confirm_payout};
 
 static SENDER: Caller = Caller::system("payments.send");
 

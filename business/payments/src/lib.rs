@@ -9,18 +9,21 @@
 //! never come here: people pay on the provider's page.
 
 mod account;
+mod beneficiary;
 mod bell;
 mod books;
 mod client;
 pub mod commands;
 mod error;
 pub mod events;
+mod float;
 pub mod grants;
 pub mod health;
 mod http;
 mod intent;
 pub mod jobs;
 mod link;
+mod payout;
 mod provider;
 mod providers;
 pub mod queries;
@@ -34,23 +37,27 @@ mod units;
 mod webhook;
 
 pub use account::ProviderRecord;
-pub use bell::wait;
+pub use beneficiary::{Beneficiary, BeneficiaryId, NameCheck, UnknownNameCheck};
+pub use bell::{wait, wait_for_payout};
 pub use books::{Move, Place, moves};
 pub use client::Client;
 pub use error::PaymentError;
+pub use float::{FloatCheck, FloatCheckId, PayoutSettings, TopUpId};
 pub use health::Health;
 pub use http::{Deps, WEBHOOK_ROUTE, routes};
 pub use intent::{
     AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,
     NewIntent, Observation, Refund, RefundId, Refusal, Seen, StepState,
 };
-pub use jobs::{Conduct, Engine, ExpireIntent, WorkWebhook};
+pub use jobs::{CompareFloat, Conduct, ConductPayout, ConfirmPayout, Engine, ExpireIntent, WorkWebhook};
 pub use link::Link;
+pub use payout::{Approval, Hold, NARRATION_MAX, NewPayout, Payout, PayoutEvent, PayoutId, PayoutRefusal, PayoutState, Wait};
 pub use provider::{
     Abilities, Account, Destination, Dialect, Done, ErrorClass, Failure, LineKind, Notice, Order, Payer, Provider, ProviderId, Question,
     ReportLine, Told, Trust, UnknownDialect, Webhook, WebhookError,
 };
 pub use receipt::{SendReceipt, send_receipt};
+pub use sql::payout::STATEMENTS as PAYOUT_STATEMENTS;
 pub use sql::{Recorded, STATEMENTS};
 pub use steps::{Need, Step, Surroundings, follow};
 pub use webhook::{Stored, WebhookId, WebhookRow};

@@ -2,6 +2,8 @@
 
 pub mod settlement;
 
+mod payout;
+
 use kernel::{Id as _, WorkspaceId};
 use store::{Reads, StoreError, params};
 
@@ -12,6 +14,11 @@ use crate::link::Link;
 use crate::provider::{Payer, ProviderId};
 use crate::sql::{self, Recorded};
 use crate::webhook::{WebhookId, WebhookRow};
+
+pub use payout::{
+    beneficiaries, beneficiary, find_beneficiary, find_payout, float, last_float_check, payout, payout_history, payout_settings, payouts,
+    waiting_payouts,
+};
 
 /// Sorts behind every identifier of its kind.
 const LAST: &str = "~";

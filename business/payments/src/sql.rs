@@ -5,6 +5,8 @@
 
 pub(crate) mod settlement;
 
+pub(crate) mod payout;
+
 use kernel::{Money, Timestamp};
 use store::{Row, StoreError};
 
@@ -78,13 +80,13 @@ pub(crate) fn intent(row: &Row<'_>) -> Result<Intent, StoreError> {
     row.json("body")
 }
 
-/// An event of an intent as it stands in the history.
+/// An event of an intent, or of a payout, as it stands in the history.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub struct Recorded<E = Event> {
     /// Which one, from 1.
     pub version: i64,
     /// What happened.
-    pub event: Event,
+    pub event: E,
     /// Who asked for it: an identifier or a reason, never a name.
     pub actor: String,
     /// When.

@@ -14,5 +14,7 @@ mod engine;
 mod model;
 #[path = "all/properties.rs"]
 mod properties;
+#[path = "all/payouts.rs"]
+mod payouts;
 #[path = "all/till.rs"]
 mod till;

@@ -112,7 +112,10 @@ pub(crate) async fn apply(
         found = queries::by_reference(tx, workspace, Some(provider), reference).await?;
     }
     let Some((owner, subject)) = found else { return Ok(None) };
-    let Ok(id) = IntentId::parse(&owner) else { return Ok(None) };
+    let Ok(id) = IntentId::parse(&owner) else {
+        let is_ours = super::apply_to_payout(tx, workspace, provider, &owner, notice, is_trusted).await?;
+        return Ok(is_ours.then(Vec::new));
+    };
     let intent = locked(tx, workspace, id).await?;
     let Some(step) = step_of(&intent, &subject) else { return Ok(None) };
     let attempt = step.attempt(&intent).and_then(|id| intent.attempt(id));

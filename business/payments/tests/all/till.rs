@@ -11,7 +11,10 @@ use http::{HeaderMap, StatusCode};
 use kernel::{Caller, Clock, Currency, Grants, Id as _, Money, RawId, WorkspaceId};
 use outbox::{Job as _, Outbox};
 use payments::commands::{self, NewPayment, NewProvider, Taken};
-use payments::{CaptureMethod, Client, Conduct, Engine, ExpireIntent, Health, Intent, IntentId, PaymentError, ProviderId, WorkWebhook};
+use payments::{
+    CaptureMethod, Client, CompareFloat, Conduct, ConductPayout, ConfirmPayout, Engine, ExpireIntent, Health, Intent, IntentId,
+    PaymentError, ProviderId, WorkWebhook,
+};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -70,6 +73,19 @@ async fn door(store: Store) -> String {
     format!("http://{address}")
 }
 
+/// The jobs of settlement.
+fn settling(builder: outbox::Builder, engine: Engine) -> outbox::Builder {
+    use payments::jobs::settlement::{self as jobs, BookSettlement, CheckPostings, MatchBankLines, SettleDaily};
+    let daily = engine.clone();
+    builder
+        .lane(BookSettlement::LANE, 1)
+        .lane(CheckPostings::LANE, 2)
+        .job::<BookSettlement, _>(move |job, context| Box::pin(jobs::book_settlement(engine.clone(), job, context)))
+        .job::<SettleDaily, _>(move |job, context| Box::pin(jobs::settle_daily(daily.clone(), job, context)))
+        .job::<MatchBankLines, _>(|job, context| Box::pin(jobs::match_bank_lines(job, context)))
+        .job::<CheckPostings, _>(|job, context| Box::pin(jobs::check_postings(job, context)))
+}
+
 impl Till {
     pub async fn new(dialects: &[sim::Dialect]) -> Self {
         // The simulator's signatures carry its own time, which begins at the same instant.
@@ -85,6 +101,8 @@ impl Till {
             payments::grants::WRITE,
             payments::grants::CAPTURE,
             payments::grants::REFUND,
+            payments::grants::PAY_OUT,
+            risk::grants::MANAGE,
             payments::grants::APPROVE,
             payments::grants::MANAGE,
         ]);
@@ -93,14 +111,19 @@ impl Till {
         let health = Health::new(store.clock().clone());
         // Signatures carry the simulator's time, which does not stand still.
         let engine = Engine { client: Client::new(&[], &Clock::system()), health: health.clone(), public_url: Arc::from(url.as_str()) };
-        let (conducting, working) = (engine.clone(), engine);
-        let outbox = Outbox::builder(store.clone())
+        let (conducting, working) = (engine.clone(), engine.clone());
+        let (paying, confirming, comparing) = (engine.clone(), engine.clone(), engine.clone());
+        let outbox = settling(Outbox::builder(store.clone()), engine.clone())
             .lane(Conduct::LANE, 8)
             .lane(WorkWebhook::LANE, 8)
             .lane(ExpireIntent::LANE, 2)
+            .lane(ConductPayout::LANE, 8)
             .job::<Conduct, _>(move |job, context| Box::pin(payments::jobs::conduct(conducting.clone(), job, context)))
             .job::<WorkWebhook, _>(move |job, context| Box::pin(payments::jobs::work_webhook(working.clone(), job, context)))
             .job::<ExpireIntent, _>(|job, context| Box::pin(payments::jobs::expire_intent(job, context)))
+            .job::<ConductPayout, _>(move |job, context| Box::pin(payments::jobs::conduct_payout(paying.clone(), job, context)))
+            .job::<ConfirmPayout, _>(move |job, context| Box::pin(payments::jobs::confirm_payout(confirming.clone(), job, context)))
+            .job::<CompareFloat, _>(move |job, context| Box::pin(payments::jobs::compare_float(comparing.clone(), job, context)))
             .reactions(|_| Vec::new())
             .by_hand()
             .start()
@@ -180,9 +203,8 @@ impl Till {
     }
 
     pub async fn refund(&self, id: IntentId, amount_minor: Option<i64>) -> Result<Intent, PaymentError> {
-        let asked = self.write((id, amount_minor), |tx, (id, amount)| {
-            Box::pin(async move { commands::refund(tx, id, None, amount, None).await })
-        });
+        let asked =
+            self.write((id, amount_minor), |tx, (id, amount)| Box::pin(async move { commands::refund(tx, id, None, amount, None).await }));
         let (intent, _) = asked.await?;
         self.settle().await;
         Ok(self.intent(intent.id).await)
