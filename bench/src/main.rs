@@ -9,6 +9,7 @@ mod paced;
 mod payments_bench;
 mod process;
 mod receivers;
+mod reconcile_bench;
 mod request_bench;
 mod scan_bench;
 mod start_bench;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
             "payments" => payments_bench::run(&options).await,
             "hang" => payments_bench::hang(&options).await,
             "simulator" => payments_bench::simulator().await.map(|()| serde_json::Value::Null),
+            "reconcile" => reconcile_bench::run(&options).await,
             "start" => start_bench::run(&options).await,
             "bare-axum" => request_bench::bare_axum().await.map(|()| serde_json::Value::Null),
             other => Err(format!("no benchmark is called {other}")),

@@ -58,6 +58,7 @@ pub use provider::{
 };
 pub use receipt::{SendReceipt, send_receipt};
 pub use sql::payout::STATEMENTS as PAYOUT_STATEMENTS;
+pub use sql::settlement::STATEMENTS as SETTLEMENT_STATEMENTS;
 pub use sql::{Recorded, STATEMENTS};
 pub use steps::{Need, Step, Surroundings, follow};
 pub use webhook::{Stored, WebhookId, WebhookRow};

@@ -16,5 +16,7 @@ mod model;
 mod properties;
 #[path = "all/payouts.rs"]
 mod payouts;
+#[path = "all/settlement.rs"]
+mod settlement;
 #[path = "all/till.rs"]
 mod till;

@@ -1,5 +1,7 @@
 //! The jobs of settlement: booking a report, looking at postings, and what is done once a day.
 
+mod file;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use crate::provider::{ProviderId, Question, ReportLine, Told};
 use crate::queries::settlement as queries;
 use crate::settlement::{self, CHUNK_LINES, Format, Reader, Rules, Settlement, SettlementId};
 use crate::sql::settlement as sql;
+
+pub use file::{ReportFile, take_file};
 
 static BOOKKEEPER: Caller = Caller::system("payments.settle");
 const DAY: Duration = Duration::from_secs(86_400);
