@@ -1,5 +1,6 @@
 //! Payments over HTTP. Whatever is done at a provider follows in a job: `GET /v1/payments/{id}?wait_s=10` waits for it.
 
+mod payouts;
 mod providers;
 mod views;
 
@@ -57,6 +58,7 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(webhooks))
         .routes(routes!(take_webhook))
         .merge(providers::routes())
+        .merge(payouts::routes())
         .with_state(deps)
 }
 

@@ -135,6 +135,7 @@ pub async fn erase_beneficiary(tx: &mut Tx, id: BeneficiaryId) -> Result<(), Pay
     if tx.execute(&sql::payout::ERASE_BENEFICIARY, params![&workspace, &id, b"".as_slice(), now]).await? == 0 {
         return Err(PaymentError::NotFound { what: "beneficiary" });
     }
+    gateway::erase_answers(tx, workspace, &id.to_string()).await?;
     outbox::audit(tx, workspace, "payments.beneficiary_erased", &id.to_string(), &json!({})).await?;
     Ok(())
 }
