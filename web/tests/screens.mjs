@@ -1,5 +1,5 @@
 // Pictures of every page, on a phone and on a desk, by day and by night, empty and with people in it:
-//   node tests/screens.mjs FOLDER [BEGINNING]    (only those whose names begin so)
+//   node tests/screens.mjs FOLDER [PATTERN]    (only those whose names begin so)
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer } from 'node:http';
@@ -68,7 +68,7 @@ try {
 
   // Takes one picture by day and one by night of what an address shows, in a viewport of its own that has the owner's session.
   async function picture(name, address, { before, state, full = true } = {}) {
-    if (only && !name.startsWith(only)) return;
+    if (only && !new RegExp(`^(${only})`).test(name)) return;
     for (const [view, options] of views) {
       const context = await chrome.context({ ...options, storageState: state === undefined ? await owner.storageState() : state }, { mayFail: [401, 404, 409, 410, 422] });
       for (const colorScheme of ['light', 'dark']) {

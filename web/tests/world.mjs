@@ -57,12 +57,22 @@ export function freePort() {
   });
 }
 
+// What the simulators know their callers by: a new address takes the secrets anew.
+const SECRETS = {
+  stripe: { api_key: 'sk_test_simulator', webhook_secret: 'whsec_simulator' },
+  paypal: { client_id: 'simulator-client', client_secret: 'simulator-secret' },
+  monnify: { api_key: 'MK_TEST_SIMULATOR', secret_key: 'SK_TEST_SIMULATOR' },
+  zenith: { api_key: 'zenith-simulator' },
+  ramp_network: {},
+  ramp: { client_id: 'ramp-client', client_secret: 'ramp-secret', webhook_secret: 'ramp-webhook-secret' },
+};
+
 // Points the providers of the demonstration to simulators at a port of our own, which do not run yet.
 export async function aim(world, port) {
-  for (const { id, version, base_url } of (await api(world, 'GET', '/v1/payment-providers')).items) {
+  for (const { id, version, base_url, dialect } of (await api(world, 'GET', '/v1/payment-providers')).items) {
     const url = new URL(base_url);
     url.port = port;
-    await api(world, 'PATCH', `/v1/payment-providers/${id}`, { version, base_url: url.href });
+    await api(world, 'PATCH', `/v1/payment-providers/${id}`, { version, base_url: url.href, secrets: SECRETS[dialect] });
   }
 }
 

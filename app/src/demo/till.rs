@@ -58,7 +58,12 @@ pub fn booths() -> Vec<Booth> {
             json!({ "contract_code": "1000000000", "source_account": "8000000001", "payer_email": PAYER }),
             json!({ "api_key": "MK_TEST_SIMULATOR", "secret_key": "SK_TEST_SIMULATOR" }),
         ),
-        booth("zenith", Dialect::Zenith, json!({ "payer_email": PAYER, "currencies": ["NGN"] }), json!({ "api_key": "zenith-simulator" })),
+        booth(
+            "zenith",
+            Dialect::Zenith,
+            json!({ "payer_email": PAYER, "currency": "NGN", "currencies": ["NGN"] }),
+            json!({ "api_key": "zenith-simulator" }),
+        ),
         booth(
             "ramp-network",
             Dialect::RampNetwork,

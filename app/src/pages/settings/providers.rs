@@ -90,19 +90,24 @@ const fn form_of(dialect: Dialect) -> (&'static str, &'static [Field]) {
             const {
                 &[
                     secret("api_key", "API key", ""),
+                    optional(setting(
+                        "currency",
+                        "Currency of answers that name none",
+                        "Such as NGN; without it such an answer credits nothing.",
+                    )),
                     optional(setting("payer_email", "Email for payers without one", "GlobalPay insists on an address.")),
                 ]
             },
         ),
         Dialect::RampNetwork => (
-            "https://app.ramp.network",
+            "https://app.rampnetwork.com",
             const {
                 &[
                     setting("host_api_key", "Host API key", "Public: it is a part of the widget's address."),
                     setting("swap_asset", "Asset", "Such as ETH_USDC."),
                     setting("public_key_pem", "Ramp's public key", "PEM; checks the webhooks."),
-                    optional(setting("user_address", "Wallet that receives", "")),
-                    optional(setting("api_url", "Address of the API", "Where it is not the widget's.")),
+                    optional(setting("user_address", "Wallet that receives", "Set it: without it the payer may choose another wallet.")),
+                    optional(setting("api_url", "Address of the API", "Such as https://api.rampnetwork.com.")),
                 ]
             },
         ),
