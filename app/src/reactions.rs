@@ -3,7 +3,8 @@
 use codes::scan::Scanned;
 use leads::events::{LeadCaptured, LeadChanged};
 use outbox::{Entry, Fact, NewJob};
-use payments::events::PaymentCaptured;
+use payments::events::{PaymentCaptured, PaymentQuarantined, PaymentRefunded};
+use payments::jobs::settlement::CheckPostings;
 use people::events::MemberRemoved;
 
 use crate::worker::{MailCardBack, MemberLeft, TellOfScan};
@@ -32,7 +33,17 @@ pub fn reactions(fact: &Entry) -> Vec<NewJob> {
         // Money came in: whoever paid gets a receipt, if they left an address.
         PaymentCaptured::NAME => {
             let Some(captured) = fact.decode::<PaymentCaptured>() else { return Vec::new() };
-            vec![NewJob::of(workspace, &payments::SendReceipt::after(&captured))]
+            let check = CheckPostings { intent: captured.intent };
+            vec![NewJob::of(workspace, &payments::SendReceipt::after(&captured)), NewJob::of(workspace, &check)]
+        }
+        // Money went back, or came as nobody had asked: whether the books hold it is looked at at once, as for what came in.
+        PaymentRefunded::NAME => {
+            let Some(refunded) = fact.decode::<PaymentRefunded>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &CheckPostings { intent: refunded.intent })]
+        }
+        PaymentQuarantined::NAME => {
+            let Some(kept) = fact.decode::<PaymentQuarantined>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &CheckPostings { intent: kept.intent })]
         }
         // Somebody left the workspace: nobody is told of scans in their name any more.
         MemberRemoved::NAME => {

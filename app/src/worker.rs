@@ -13,6 +13,7 @@ use ledger::ExpirePending;
 use notifications::{Attachment, Channels, DeliverWebhook, ForgetKeptMails, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
 use payments::{Conduct, Engine, ExpireIntent, SendReceipt, WorkWebhook};
+use payments::jobs::settlement::{self as settlement, BookSettlement, CheckPostings, MatchBankLines, SettleDaily};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Store, StoreError};
@@ -98,6 +99,18 @@ pub struct Needs {
     pub public_url: Arc<str>,
 }
 
+/// What settles with providers: reports are booked one after the other.
+fn settling(builder: Builder, engine: Engine) -> Builder {
+    let daily = engine.clone();
+    builder
+        .lane(BookSettlement::LANE, 1)
+        .lane(CheckPostings::LANE, 4)
+        .job::<BookSettlement, _>(move |job, context| Box::pin(settlement::book_settlement(engine.clone(), job, context)))
+        .job::<SettleDaily, _>(move |job, context| Box::pin(settlement::settle_daily(daily.clone(), job, context)))
+        .job::<MatchBankLines, _>(|job, context| Box::pin(settlement::match_bank_lines(job, context)))
+        .job::<CheckPostings, _>(|job, context| Box::pin(settlement::check_postings(job, context)))
+}
+
 /// The outbox with every lane, job and reaction, not yet started.
 pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let (email, urgent, webhook) = (needs.channels.clone(), needs.channels.clone(), needs.channels.clone());
@@ -107,7 +120,7 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let receipts = needs.public_url.clone();
     let engine = Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() };
     let (conducting, working) = (engine.clone(), engine);
-    Outbox::builder(store)
+    settling(Outbox::builder(store), Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() })
         .lane(SendUrgentEmail::LANE, 4)
         .lane(SendEmail::LANE, 32)
         .lane(DeliverWebhook::LANE, 64)

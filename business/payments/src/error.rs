@@ -70,11 +70,11 @@ impl Fault for PaymentError {
             Self::Ledger(error) => error.kind(),
             Self::Notification(error) => error.kind(),
             Self::Risk(error) => error.kind(),
-            Self::NotAllowed(_) | Self::Payout(PayoutRefusal::OwnRequest | PayoutRefusal::NotAPerson) => Kind::Forbidden,
+            Self::NotAllowed(_) | Self::Payout(PayoutRefusal::NotAPerson) => Kind::Forbidden,
             Self::SettlementRunning => Kind::Unavailable,
             Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) | Self::Payout(PayoutRefusal::Field(_)) => Kind::Invalid,
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => Kind::NotFound,
-            Self::Payout(PayoutRefusal::State { .. } | PayoutRefusal::ApprovedAlready) => Kind::Conflict,
+            Self::Payout(PayoutRefusal::State { .. } | PayoutRefusal::ApprovedAlready | PayoutRefusal::OwnRequest) => Kind::Conflict,
             Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider(_) => Kind::Conflict,
         }
     }

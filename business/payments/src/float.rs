@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{FieldFault, Money, Timestamp};
+use kernel::{Currency, FieldFault, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::intent::AMOUNT_MAX_MINOR;
+use crate::provider::ProviderId;
 
 kernel::id!(
     /// Money that was brought to a provider.
@@ -83,6 +84,21 @@ impl PayoutSettings {
     }
 }
 
+/// The money for payouts at a provider, in one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Float {
+    /// At this provider.
+    pub provider: ProviderId,
+    /// In this currency.
+    pub currency: Currency,
+    /// What the books have there, in minor units.
+    pub ours_minor: i64,
+    /// How much of that is promised to payouts that have not ended, in minor units.
+    pub reserved_minor: i64,
+    /// What the provider said last.
+    pub check: Option<FloatCheck>,
+}
+
 /// What a provider said that we have there, beside what the books said at that moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FloatCheck {
@@ -107,7 +123,6 @@ impl FloatCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernel::Currency;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()

@@ -2,6 +2,7 @@
 
 mod payouts;
 mod providers;
+mod settlement;
 mod views;
 
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(webhooks))
         .routes(routes!(take_webhook))
         .merge(providers::routes())
+        .merge(settlement::routes())
         .merge(payouts::routes())
         .with_state(deps)
 }

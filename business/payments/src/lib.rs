@@ -42,7 +42,7 @@ pub use bell::{wait, wait_for_payout};
 pub use books::{Move, Place, moves};
 pub use client::Client;
 pub use error::PaymentError;
-pub use float::{FloatCheck, FloatCheckId, PayoutSettings, TopUpId};
+pub use float::{Float, FloatCheck, FloatCheckId, PayoutSettings, TopUpId};
 pub use health::Health;
 pub use http::{Deps, WEBHOOK_ROUTE, routes};
 pub use intent::{

@@ -16,7 +16,7 @@ use crate::sql::{self, Recorded};
 use crate::webhook::{WebhookId, WebhookRow};
 
 pub use payout::{
-    beneficiaries, beneficiary, find_beneficiary, find_payout, float, last_float_check, payout, payout_history, payout_settings, payouts,
+    beneficiaries, beneficiary, find_beneficiary, find_payout, float, floats, last_float_check, payout, payout_history, payout_settings, payouts,
     waiting_payouts,
 };
 

@@ -81,6 +81,10 @@ pub async fn add_provider_in(tx: &mut Tx, workspace: kernel::WorkspaceId, new: N
     if added == 0 {
         return Err(PaymentError::NameTaken);
     }
+    // Its reports are fetched a few hours after each day's end, when the provider has them.
+    let until = kernel::Timestamp::from_seconds((now.day() + 1) * 86_400);
+    let daily = crate::jobs::settlement::SettleDaily { provider: new.id, until };
+    outbox::enqueue_at(tx, workspace, crate::jobs::settlement::due(until), &daily).await?;
     outbox::audit(tx, workspace, "payments.provider_added", &new.id.to_string(), &json!({ "name": name, "dialect": dialect })).await?;
     queries::provider(tx, workspace, new.id).await
 }

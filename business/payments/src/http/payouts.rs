@@ -20,7 +20,7 @@ use crate::payout::{PayoutId, PayoutState};
 use crate::provider::ProviderId;
 use crate::{grants, queries};
 use views::{
-    BeneficiaryBody, BeneficiaryEditBody, BeneficiaryView, FloatBody, FloatQuery, FloatView, OtpBody, PayoutBody, PayoutEventView,
+    BeneficiaryBody, BeneficiaryEditBody, BeneficiaryView, FloatBody, FloatView, FloatsView, OtpBody, PayoutBody, PayoutEventView,
     PayoutQuery, PayoutReasonBody, PayoutResolveBody, PayoutSettingsView, PayoutView, TopUpBody, TopUpView,
 };
 
@@ -262,16 +262,13 @@ async fn set_settings(
     .await
 }
 
-/// Gets what the books have at a provider for payouts, and what the provider said last.
-#[utoipa::path(get, path = "/v1/payment-float", tag = "payouts", params(FloatQuery),
-    responses((status = 200, body = FloatView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
-async fn float(State(deps): State<Deps>, call: Call, Query(query): Query<FloatQuery>) -> Result<Answer<FloatView>, Problem> {
+/// Lists what the books have at the providers for payouts, and what those said last.
+#[utoipa::path(get, path = "/v1/payment-float", tag = "payouts",
+    responses((status = 200, body = FloatsView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn float(State(deps): State<Deps>, call: Call) -> Result<Answer<FloatsView>, Problem> {
     let workspace = allowed(&call, grants::READ)?;
-    let (provider, currency) = views::float_of(&query.provider, &query.currency)?;
-    let mut reads = deps.store.read();
-    let (ours, reserved) = queries::float(&mut reads, workspace, provider, currency).await?;
-    let check = queries::last_float_check(&mut reads, workspace, provider, currency).await?;
-    Ok(Answer::ok(FloatView::of(provider, currency, ours, reserved, check)))
+    let found = queries::floats(&mut deps.store.read(), workspace).await?;
+    Ok(Answer::ok(FloatsView { items: found.iter().map(FloatView::from).collect() }))
 }
 
 /// Enters in the books that the bank sent money to a provider for payouts; those that wait for it are tried again.

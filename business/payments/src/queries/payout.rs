@@ -6,7 +6,7 @@ use store::{Reads, StoreError, params};
 use super::LAST;
 use crate::beneficiary::{Beneficiary, BeneficiaryId};
 use crate::error::PaymentError;
-use crate::float::{FloatCheck, PayoutSettings};
+use crate::float::{Float, FloatCheck, PayoutSettings};
 use crate::payout::{Payout, PayoutEvent, PayoutId, PayoutState};
 use crate::provider::ProviderId;
 use crate::sql::{self, Recorded};
@@ -118,4 +118,23 @@ pub async fn last_float_check(
 ) -> Result<Option<FloatCheck>, StoreError> {
     let currency = currency.to_string();
     reads.row(&sql::payout::LAST_FLOAT_CHECK, params![&workspace, &provider, &currency], sql::payout::float_check).await
+}
+
+/// Currencies of one provider that are listed.
+const CURRENCIES_MAX: u32 = 50;
+
+/// The money for payouts at all providers, by their names and currencies.
+pub async fn floats(reads: &mut impl Reads, workspace: WorkspaceId) -> Result<Vec<Float>, PaymentError> {
+    let mut found = Vec::new();
+    for provider in super::providers(reads, workspace).await? {
+        let code_prefix = Some(format!("payments.float.{}.", provider.name));
+        let filter = ledger::queries::AccountFilter { code_prefix, ..ledger::queries::AccountFilter::default() };
+        for account in ledger::queries::accounts(reads, workspace, &filter, None, CURRENCIES_MAX).await? {
+            let Ok(currency) = Currency::parse(account.unit.as_str()) else { continue };
+            let (ours_minor, reserved_minor) = float(reads, workspace, provider.id, currency).await?;
+            let check = last_float_check(reads, workspace, provider.id, currency).await?;
+            found.push(Float { provider: provider.id, currency, ours_minor, reserved_minor, check });
+        }
+    }
+    Ok(found)
 }

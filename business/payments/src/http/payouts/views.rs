@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::beneficiary::{Beneficiary, BeneficiaryId};
 use crate::commands::PayoutWanted;
 use crate::error::PaymentError;
-use crate::float::{FloatCheck, PayoutSettings};
+use crate::float::{Float, PayoutSettings};
 use crate::payout::{Hold, Payout, PayoutEvent, PayoutId, PayoutState};
 use crate::provider::{Destination, ProviderId};
 use crate::sql::Recorded;
@@ -358,17 +358,6 @@ impl From<PayoutSettingsView> for PayoutSettings {
     }
 }
 
-/// Which float.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct FloatQuery {
-    /// At this provider.
-    pub(super) provider: String,
-    /// ISO 4217.
-    pub(super) currency: String,
-}
-
 /// Which float is compared.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -426,16 +415,23 @@ pub struct FloatView {
     pub checked_at: Option<Timestamp>,
 }
 
-impl FloatView {
-    pub(super) fn of(provider: ProviderId, currency: Currency, ours_minor: i64, reserved_minor: i64, check: Option<FloatCheck>) -> Self {
+impl From<&Float> for FloatView {
+    fn from(float: &Float) -> Self {
         Self {
-            provider: provider.to_string(),
-            currency: currency.to_string(),
-            ours_minor,
-            reserved_minor,
-            theirs_minor: check.map(|check| check.theirs_minor),
-            difference_minor: check.map(|check| check.difference_minor()),
-            checked_at: check.map(|check| check.checked_at),
+            provider: float.provider.to_string(),
+            currency: float.currency.to_string(),
+            ours_minor: float.ours_minor,
+            reserved_minor: float.reserved_minor,
+            theirs_minor: float.check.map(|check| check.theirs_minor),
+            difference_minor: float.check.map(|check| check.difference_minor()),
+            checked_at: float.check.map(|check| check.checked_at),
         }
     }
+}
+
+/// The money for payouts at all providers.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FloatsView {
+    /// By provider and currency.
+    pub items: Vec<FloatView>,
 }
