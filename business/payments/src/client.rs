@@ -12,8 +12,9 @@ use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kernel::{Clock, Timestamp};
+use sha2::{Digest as _, Sha256};
 
-use crate::provider::{Failure, ProviderId};
+use crate::provider::{Account, Failure, ProviderId};
 
 /// One conversation, from the look-up of the name to the last byte of the answer.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,11 +29,18 @@ const IDLE: Duration = Duration::from_secs(20);
 /// Tokens kept in memory, at most one for each account.
 const TOKENS_MAX: usize = 1_000;
 
+/// Whose token it is: of this account at this address, for these secrets. Another address never gets it.
+type TokenKey = (ProviderId, [u8; 32]);
+
+fn token_key(account: &Account) -> TokenKey {
+    (account.id, Sha256::digest(format!("{}\n{}", account.base_url, account.secrets)).into())
+}
+
 /// A client whose clones share connections and tokens.
 #[derive(Clone)]
 pub struct Client {
     http: Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    tokens: Arc<Mutex<HashMap<ProviderId, (String, Timestamp)>>>,
+    tokens: Arc<Mutex<HashMap<TokenKey, (String, Timestamp)>>>,
     clock: Clock,
     deadline: Duration,
 }
@@ -179,25 +187,25 @@ impl Client {
     }
 
     /// The token that `account` was given last, while it is good for another minute.
-    pub fn token(&self, account: ProviderId) -> Option<String> {
+    pub fn token(&self, account: &Account) -> Option<String> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let soon = self.clock.now().plus(Duration::from_secs(60));
-        tokens.get(&account).filter(|(_, until)| *until > soon).map(|(token, _)| token.clone())
+        tokens.get(&token_key(account)).filter(|(_, until)| *until > soon).map(|(token, _)| token.clone())
     }
 
     /// Keeps a token that is good for `lifetime`.
-    pub fn keep_token(&self, account: ProviderId, token: &str, lifetime: Duration) {
+    pub fn keep_token(&self, account: &Account, token: &str, lifetime: Duration) {
         let until = self.clock.now().plus(lifetime);
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() >= TOKENS_MAX {
             tokens.clear();
         }
-        tokens.insert(account, (token.to_owned(), until));
+        tokens.insert(token_key(account), (token.to_owned(), until));
     }
 
     /// Forgets a token that was not taken.
-    pub fn forget_token(&self, account: ProviderId) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
+    pub fn forget_token(&self, account: &Account) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&token_key(account));
     }
 }
 

@@ -12,6 +12,9 @@ use crate::{grants, queries, sql};
 /// Bytes of a provider's settings, and of its secrets.
 const SETTINGS_BYTES_MAX: usize = 8_192;
 
+/// Providers of one workspace.
+pub const PROVIDERS_MAX: usize = 50;
+
 /// A provider that is added.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewProvider {
@@ -69,6 +72,9 @@ pub async fn add_provider_in(tx: &mut Tx, workspace: kernel::WorkspaceId, new: N
     let name = parse_name(&new.name).map_err(|message| PaymentError::field("name", message))?;
     let base_url = parse_base_url(&new.base_url).map_err(|message| PaymentError::field("base_url", message))?;
     let settings = object("settings", &new.settings)?;
+    if queries::providers(tx, workspace).await?.len() >= PROVIDERS_MAX {
+        return Err(PaymentError::field("name", format!("must wait: a workspace has at most {PROVIDERS_MAX} providers")));
+    }
     let token = new.token.unwrap_or_else(|| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(tx.entropy().bytes::<24>()));
     let now = tx.now();
     let dialect = new.dialect.as_str();

@@ -19,8 +19,9 @@ pub(crate) fn webhook_body(body: &[u8]) -> Result<Value, WebhookError> {
     units::exact(body).filter(Value::is_object).ok_or_else(|| WebhookError::Unreadable("the body is not a JSON object".to_owned()))
 }
 
-/// A provider's words, cut to 200 bytes and without control characters.
+/// A provider's words, cut to 200 bytes, without control characters and card numbers: they are kept for ever.
 pub(crate) fn cut(words: &str) -> String {
+    let words = gateway::card_numbers::redact(words);
     let mut kept = String::with_capacity(words.len().min(WORDS_BYTES_MAX));
     for letter in words.chars().filter(|letter| !letter.is_control()) {
         if kept.len() + letter.len_utf8() > WORDS_BYTES_MAX {

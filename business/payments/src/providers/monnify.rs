@@ -107,7 +107,7 @@ impl Line<'_> {
 
     /// A token, kept or fresh. Where that fails nothing of the order itself was sent.
     async fn token(&self) -> Result<String, Failure> {
-        if let Some(token) = self.client.token(self.account.id) {
+        if let Some(token) = self.client.token(self.account) {
             return Ok(token);
         }
         let login = Request::post_json(self.url("/api/v1/auth/login"), &json!({}))
@@ -126,7 +126,7 @@ impl Line<'_> {
             return Err(Failure::NotSent { reason: "no token: the answer holds none".to_owned() });
         };
         let lifetime = units::minor_of(&body["expiresIn"], 0).and_then(|seconds| u64::try_from(seconds).ok());
-        self.client.keep_token(self.account.id, token, lifetime.map_or(TOKEN_LIFETIME, Duration::from_secs));
+        self.client.keep_token(self.account, token, lifetime.map_or(TOKEN_LIFETIME, Duration::from_secs));
         Ok(token.to_owned())
     }
 
@@ -135,7 +135,7 @@ impl Line<'_> {
         let token = self.token().await?;
         let mut answer = self.client.call(request.clone().bearer(&token)).await?;
         if answer.status == 401 {
-            self.client.forget_token(self.account.id);
+            self.client.forget_token(self.account);
             let token = self.token().await?;
             answer = self.client.call(request.bearer(&token)).await?;
         }

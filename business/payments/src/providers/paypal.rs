@@ -61,7 +61,7 @@ impl Line<'_> {
     }
 
     async fn token(&self) -> Result<String, Failure> {
-        if let Some(token) = self.client.token(self.account.id) {
+        if let Some(token) = self.client.token(self.account) {
             return Ok(token);
         }
         let form = "application/x-www-form-urlencoded";
@@ -76,7 +76,7 @@ impl Line<'_> {
         let body = body?;
         let token = owned(&body, "/access_token").ok_or_else(|| Failure::NotSent { reason: "a token that is none".to_owned() })?;
         let seconds = units::minor_of(&body["expires_in"], 0).and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
-        self.client.keep_token(self.account.id, &token, Duration::from_secs(seconds));
+        self.client.keep_token(self.account, &token, Duration::from_secs(seconds));
         Ok(token)
     }
 
@@ -86,7 +86,7 @@ impl Line<'_> {
         if answer.status != 401 {
             return Ok(answer);
         }
-        self.client.forget_token(self.account.id);
+        self.client.forget_token(self.account);
         self.client.call(request.bearer(&self.token().await?)).await
     }
 

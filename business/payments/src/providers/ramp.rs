@@ -117,7 +117,7 @@ impl Line<'_> {
 
     /// A token, kept or fresh. Where that fails nothing of the order itself was sent.
     async fn token(&self) -> Result<String, Failure> {
-        if let Some(token) = self.client.token(self.account.id) {
+        if let Some(token) = self.client.token(self.account) {
             return Ok(token);
         }
         let form = url::form_urlencoded::Serializer::new(String::new())
@@ -139,7 +139,7 @@ impl Line<'_> {
         let body = units::exact(&answer.body).unwrap_or(Value::Null);
         let token = text(&body, "/access_token").ok_or_else(|| not_sent("the answer holds none".to_owned()))?;
         let lifetime = units::minor_of(&body["expires_in"], 0).and_then(|seconds| u64::try_from(seconds).ok());
-        self.client.keep_token(self.account.id, token, lifetime.map_or(TOKEN_LIFETIME, Duration::from_secs));
+        self.client.keep_token(self.account, token, lifetime.map_or(TOKEN_LIFETIME, Duration::from_secs));
         Ok(token.to_owned())
     }
 
@@ -150,7 +150,7 @@ impl Line<'_> {
         if answer.status != 401 {
             return Ok(answer);
         }
-        self.client.forget_token(self.account.id);
+        self.client.forget_token(self.account);
         let token = self.token().await?;
         self.client.call(request.bearer(&token)).await
     }

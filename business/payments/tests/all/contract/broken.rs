@@ -30,7 +30,7 @@ async fn silenced<'a>(promise: &'a Promise) -> (World<'a>, Said) {
     let said: Said = Arc::default();
     world.account.base_url = parrot(said.clone()).await;
     // Who needs a token has one: what is looked at is the answer itself.
-    world.client.keep_token(world.account.id, "token", Duration::from_secs(86_400));
+    world.client.keep_token(&world.account, "token", Duration::from_secs(86_400));
     (world, said)
 }
 
@@ -158,7 +158,7 @@ pub async fn a_provider_that_never_answers_leaves_the_outcome_unknown(promise: &
             silent.push(connection);
         }
     });
-    world.client.keep_token(world.account.id, "token", Duration::from_secs(86_400));
+    world.client.keep_token(&world.account, "token", Duration::from_secs(86_400));
     world.client = world.client.clone().with_deadline(Duration::from_millis(50));
     for order in orders(&world) {
         let ended = world.send(&order).await;

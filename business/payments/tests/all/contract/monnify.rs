@@ -63,10 +63,10 @@ super::contract!(MONNIFY);
 #[tokio::test]
 async fn a_token_that_is_not_taken_any_more_is_fetched_anew_and_the_order_is_done_once() {
     let world = World::new(&MONNIFY).await;
-    world.client.keep_token(world.account.id, "an old one", Duration::from_secs(3_600));
+    world.client.keep_token(&world.account, "an old one", Duration::from_secs(3_600));
     let (_, seen) = world.paid(world.money(10_000), CaptureMethod::Automatic).await;
     assert!(succeeded(world.money(10_000))(&seen.seen));
-    assert_ne!(world.client.token(world.account.id).as_deref(), Some("an old one"));
+    assert_ne!(world.client.token(&world.account).as_deref(), Some("an old one"));
     // Credentials that are not ours end it there.
     let mut world = World::new(&MONNIFY).await;
     world.account.secrets["secret_key"] = json!("another");
