@@ -7,6 +7,7 @@ mod ledger_bench;
 mod ledger_crash;
 mod paced;
 mod payments_bench;
+mod payments_crash;
 mod process;
 mod receivers;
 mod reconcile_bench;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
             "ledger-crash" => ledger_crash::run(&options).await,
             "ledger-crash-child" => ledger_crash::child(&options).await,
             "payments" => payments_bench::run(&options).await,
+            "payments-crash" => payments_crash::run(&options).await,
             "hang" => payments_bench::hang(&options).await,
             "simulator" => payments_bench::simulator().await.map(|()| serde_json::Value::Null),
             "reconcile" => reconcile_bench::run(&options).await,

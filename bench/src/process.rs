@@ -38,7 +38,13 @@ impl Server {
 
     /// The product, starting: its greeting is not waited for.
     pub(crate) fn spawn(listen: &str, data: &Path, options: &[&str]) -> Result<Self, String> {
+        Self::spawn_with(listen, data, options, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn spawn_with(listen: &str, data: &Path, options: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         let child = AsyncCommand::new(binary()?)
+            .envs(environment.iter().copied())
             .args(["--listen", listen, "--json", "--data"])
             .arg(data)
             .args(options)
@@ -105,6 +111,13 @@ impl Server {
         }
         let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
         ended.map_err(|_| "a server did not end within a minute".to_owned())?.map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Whether it aborts by itself in that time.
+    pub(crate) async fn aborts_within(&mut self, time: Duration) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let ended = tokio::time::timeout(time, self.child.wait()).await;
+        ended.is_ok_and(|status| status.is_ok_and(|status| status.signal() == Some(libc::SIGABRT)))
     }
 
     /// Ends it without a word.

@@ -20,7 +20,7 @@ use crate::intent::{Event, Intent, IntentId, Observation, Seen, StepState};
 use crate::provider::{Account, Done, ErrorClass, Failure, Order, Provider, ProviderId, Question, Told};
 use crate::steps::{DAILY_FROM, Need, Step, Surroundings, pause};
 use crate::webhook::WebhookId;
-use crate::{queries, steps};
+use crate::{fail, queries, steps};
 
 pub use payout::{CompareFloat, ConductPayout, ConfirmPayout, compare_float, conduct_payout, confirm_payout};
 
@@ -148,6 +148,7 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
                 if !mark(&context, &job).await? {
                     return Err(JobError::retry_after("it changed meanwhile", Duration::from_millis(200)));
                 }
+                fail::at(fail::word(job.step), "marked");
                 through(permit, send(&engine, adapter, &account, &order)).await
             }
             // Nothing was sent, so that another provider may be tried; who only has much to do is waited for.
@@ -160,7 +161,7 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
         Need::Ask(question) => {
             match through(entered(&engine, account.id, Operation::Ask)?, ask(&engine, adapter, &account, &question)).await {
                 // What is still authorized was not released: that bears repeating, too.
-            outcome if outcome.was_not_done(job.step) => match job.step.need(&intent, &around, &abilities, true, now) {
+                outcome if outcome.was_not_done(job.step) => match job.step.need(&intent, &around, &abilities, true, now) {
                     Need::SendAgain(order) => again(&engine, adapter, &account, &order).await?,
                     _ => Outcome::NotFound,
                 },
@@ -177,12 +178,15 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
             }
         }
     };
+    let point = fail::word(job.step);
+    fail::at(point, "answered");
     let health = engine.health.clone();
     let events = context
         .write((workspace, job, outcome, health), |tx, (workspace, job, outcome, health)| {
             Box::pin(async move { finish(tx, workspace, &job, outcome, &health).await })
         })
         .await?;
+    fail::at(point, "recorded");
     engine.learn(account.id, &events);
     Ok(())
 }
@@ -282,6 +286,7 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
     if let Some(intent) = after.filter(|_| !job.is_extra) {
         look_again(tx, workspace, &intent, job.step, job.times).await?;
     }
+    fail::at(fail::word(job.step), "recording");
     Ok(events)
 }
 
@@ -362,6 +367,7 @@ pub async fn work_webhook(engine: Engine, job: WorkWebhook, context: JobContext)
             }
         }
     };
+    fail::at("webhook", "read");
     let read = adapter.read(&account, webhook.stored.as_webhook());
     let input = (workspace, job.webhook, webhook.provider, read, is_trusted);
     let events = context
@@ -387,10 +393,12 @@ pub async fn work_webhook(engine: Engine, job: WorkWebhook, context: JobContext)
                     }
                 };
                 commands::settle_webhook(tx, workspace, webhook, state, note).await?;
+                fail::at("webhook", "applying");
                 Ok::<_, PaymentError>(happened)
             })
         })
         .await?;
+    fail::at("webhook", "applied");
     engine.learn(webhook.provider, &events);
     Ok(())
 }

@@ -16,6 +16,7 @@ mod client;
 pub mod commands;
 mod error;
 pub mod events;
+mod fail;
 mod float;
 pub mod grants;
 pub mod health;

@@ -14,7 +14,7 @@ use crate::jobs::{Conduct, WorkWebhook, observed, step_of};
 use crate::provider::{Notice, ProviderId, Trust, Webhook, WebhookError};
 use crate::steps::Step;
 use crate::webhook::WebhookId;
-use crate::{queries, sql};
+use crate::{fail, queries, sql};
 
 static CALLER: Caller = Caller::system("payments.webhook");
 
@@ -56,12 +56,14 @@ pub async fn take_webhook(store: &Store, token: &str, headers: Vec<(String, Stri
     let content_type = headers.iter().find(|(name, _)| name == "content-type").map_or("application/json", |(_, value)| value.as_str());
     let body = gateway::card_numbers::redact_body(content_type, &body).into_owned();
     let headers = serde_json::to_string(&headers).map_err(store::StoreError::decode)?;
+    fail::at("webhook", "checked");
     let input = (provider.workspace, provider.id, trust, digest, headers, body);
     store
         .write(&CALLER, input, |tx, (workspace, provider, trust, digest, headers, body)| {
             Box::pin(async move { keep(tx, workspace, provider, trust, &digest, &headers, &body).await })
         })
         .await?;
+    fail::at("webhook", "kept");
     Ok(Taken::Kept)
 }
 
@@ -82,6 +84,7 @@ async fn keep(
     };
     if tx.execute(&sql::INSERT_WEBHOOK, params![&workspace, &id, &provider, digest, now, headers, body, word]).await? == 1 {
         outbox::enqueue(tx, workspace, &WorkWebhook { webhook: id, times: 1 }).await?;
+        fail::at("webhook", "keeping");
         return Ok(());
     }
     // The same one again: counted. A hint only says that something changed, so that it causes another look.
@@ -147,9 +150,6 @@ pub(crate) async fn apply(
     Ok(Some(events))
 }
 
-/// How long webhooks are kept, for operators to look at.
-const KEPT: Duration = Duration::from_secs(90 * 86_400);
-
 /// How much was paid or set aside, where that is said.
 const fn amount_of(seen: &Seen) -> Option<Money> {
     match seen {
@@ -158,6 +158,9 @@ const fn amount_of(seen: &Seen) -> Option<Money> {
         _ => None,
     }
 }
+
+/// How long webhooks are kept, for operators to look at.
+const KEPT: Duration = Duration::from_secs(90 * 86_400);
 
 /// Deletes up to 500 webhooks that have had their time; says how many.
 pub async fn sweep_everywhere(tx: &mut Tx) -> Result<u64, PaymentError> {
