@@ -62,6 +62,8 @@ struct Ids {
     attempt: String,
     payment_link: String,
     provider: String,
+    settlement: String,
+    exception: String,
 }
 
 /// A job whose words nobody understands, so that it is given up.
@@ -196,7 +198,7 @@ const API: &[Address] = &[
     ("PATCH", "/v1/payment-links/{id}", Theirs, MayNot, |_| json!({ "is_active": false })),
     ("GET", "/v1/payment-webhooks", Own, MayNot, none),
     ("GET", "/v1/settlements", Own, May, none),
-    ("POST", "/v1/settlements?provider={id}", Own, MayNot, none),
+    ("POST", "/v1/settlements", Own, MayNot, none),
     ("GET", "/v1/settlements/{id}", Theirs, May, none),
     ("GET", "/v1/settlements/{id}/lines", Theirs, May, none),
     ("GET", "/v1/settlement-exceptions", Own, May, none),
@@ -422,6 +424,11 @@ impl Neighbours {
         world.book(&entry.at("/version")).await;
         let invited = json!({ "email": "open@example.com", "role": "viewer" });
         let provider = ada.post("/v1/payment-providers", provider("stripe")).await.expect(201).at("/id");
+        // Stripe's own form is JSON; nobody knows this charge.
+        let line = json!({ "type": "charge", "amount": 2_000, "fee": 88, "net": 1_912, "currency": "eur", "source": "ch_1", "created": 1_769_850_000 });
+        let settlement = ada.post(&format!("/v1/settlements?provider={provider}"), json!([line])).await.expect(201).at("/id");
+        world.drain().await;
+        let exception = ada.get("/v1/settlement-exceptions").await.expect(200).at("/items/0/id");
         let (payment, attempt) = held_payment(&mut ada).await;
         let link = json!({ "currency": "EUR", "description": "A table by the window" });
         let ids = Ids {
@@ -452,6 +459,8 @@ impl Neighbours {
             attempt,
             payment_link: ada.post("/v1/payment-links", link).await.expect(201).at("/id"),
             provider,
+            settlement,
+            exception,
         };
         let (_, mut bob) = world.founded("Bobbins", "bob@bobbins.example", "Bob Bobbin").await;
         world.card(&mut bob, "Bob Bobbin", "bob@bobbins.example").await;
@@ -470,6 +479,8 @@ impl Neighbours {
             "payments" => &ids.payment,
             "payment-links" | "pay" => &ids.payment_link,
             "payment-providers" | "providers" => &ids.provider,
+            "settlements" => &ids.settlement,
+            "settlement-exceptions" => &ids.exception,
             "leads" => &ids.lead,
             "webhooks" => &ids.hook,
             "members" | "people" => &ids.member,

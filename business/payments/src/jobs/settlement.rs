@@ -23,6 +23,12 @@ pub use file::{ReportFile, take_file};
 
 static BOOKKEEPER: Caller = Caller::system("payments.settle");
 const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// When the report of the day that ends at `until` is fetched.
+pub fn due(until: Timestamp) -> Timestamp {
+    until.plus(3 * HOUR)
+}
 
 /// Books a report, from where the last run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,16 +280,22 @@ pub async fn settle_daily(engine: Engine, job: SettleDaily, context: JobContext)
     let workspace = context.workspace();
     let (adapter, account, _) = opened(&context, job.provider).await?;
     let from = job.until.minus(DAY);
+    let mut next = SettleDaily { until: job.until.plus(DAY), ..job.clone() };
+    let mut at = due(next.until);
     if adapter.abilities().reports {
-        let told = adapter.ask(&engine.client, &account, &Question::Settled { from, until: job.until }).await;
-        match told.map_err(|failure| JobError::retry(failure.to_string()))? {
-            Told::Report(bytes) => {
+        match adapter.ask(&engine.client, &account, &Question::Settled { from, until: job.until }).await {
+            Ok(Told::Report(bytes)) => {
                 let lines = settlement::count(Format::Provider, adapter, &account, &bytes).map_err(JobError::give_up)?.lines;
                 if lines > 0 {
                     fetched(&context, &job, bytes, lines).await?;
                 }
             }
-            other => tracing::info!(provider = %job.provider, ?other, "a provider had no report"),
+            Ok(_) => tracing::info!(provider = %job.provider, "a provider had no report"),
+            // A day that was not fetched is asked for until it is: no day is passed by.
+            Err(failure) => {
+                tracing::warn!(provider = %job.provider, %failure, "a report could not be fetched");
+                (next, at) = (job.clone(), context.store().clock().now().plus(HOUR));
+            }
         }
     }
     let record = crate::queries::provider(&mut context.store().read(), workspace, job.provider).await?;
@@ -298,11 +310,10 @@ pub async fn settle_daily(engine: Engine, job: SettleDaily, context: JobContext)
         }
     }
     check_yesterday(&context, from, job.until).await?;
-    let next = SettleDaily { until: job.until.plus(DAY), ..job };
     context
-        .write((workspace, next), |tx, (workspace, next)| {
+        .write((workspace, next, at), |tx, (workspace, next, at)| {
             Box::pin(async move {
-                outbox::enqueue_at(tx, workspace, next.until, &next).await?;
+                outbox::enqueue_at(tx, workspace, at, &next).await?;
                 Ok::<_, PaymentError>(())
             })
         })

@@ -62,17 +62,26 @@ pub async fn is_running(
     Ok(found.is_some())
 }
 
-/// Lines of a report behind line `after`; with `only_unmatched` those that became exceptions, and fees of their own.
+/// Lines of a report behind line `after`, in their order.
 pub async fn lines(
     reads: &mut impl Reads,
     workspace: WorkspaceId,
     id: SettlementId,
-    only_unmatched: Option<()>,
     after: i64,
     limit: i64,
 ) -> Result<Vec<Line>, StoreError> {
-    let statement = if only_unmatched.is_some() { &sql::LIST_UNMATCHED } else { &sql::LIST_LINES };
-    reads.rows(statement, params![&workspace, &id, after, limit], sql::line).await
+    reads.rows(&sql::LIST_LINES, params![&workspace, &id, after, limit], sql::line).await
+}
+
+/// Those of them that are, or were, exceptions.
+pub async fn unmatched_lines(
+    reads: &mut impl Reads,
+    workspace: WorkspaceId,
+    id: SettlementId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Line>, StoreError> {
+    reads.rows(&sql::LIST_UNMATCHED, params![&workspace, &id, after, limit], sql::line).await
 }
 
 /// What a report says of its batches; at most 1,000 of them.

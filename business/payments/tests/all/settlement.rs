@@ -420,7 +420,7 @@ async fn gross_is_fee_and_net_and_nothing_is_matched_twice() {
     let lines = prop::collection::vec((0_usize..14, -2_i64..3, -2_i64..50, 0_u8..12), 1..40);
     let strategy = prop::collection::vec(lines, 1..4);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    for _ in 0..20 {
+    for _ in 0..8 {
         let reports = strategy.new_tree(&mut runner).unwrap().current();
         let office = Office::new().await;
         let amounts: Vec<i64> = (0..12).map(|number| if number % 4 == 3 { -700 - number } else { 1_000 + number }).collect();
