@@ -29,6 +29,7 @@ pub fn live_facts() -> Vec<LiveFact> {
         LiveFact { name: leads::events::LeadChanged::NAME, grant: leads::grants::READ },
         LiveFact { name: leads::events::LeadErased::NAME, grant: leads::grants::READ },
         LiveFact { name: payments::events::PaymentChanged::NAME, grant: payments::grants::READ },
+        LiveFact { name: payments::events::PayoutChanged::NAME, grant: payments::grants::READ },
         LiveFact { name: codes::scan::Scanned::NAME, grant: codes::grants::READ },
         LiveFact { name: codes::events::CodeChanged::NAME, grant: codes::grants::READ },
         LiveFact { name: cards::events::CardChanged::NAME, grant: cards::grants::READ },

@@ -12,8 +12,8 @@ use leads::{LeadId, SubmissionId, TellChanged, TellDeps, TellOwner};
 use ledger::ExpirePending;
 use notifications::{Attachment, Channels, DeliverWebhook, ForgetKeptMails, Message, Recipient, SendEmail, SendUrgentEmail, TemplateKey};
 use outbox::{Builder, Job, JobContext, JobError, Outbox};
-use payments::{Conduct, Engine, ExpireIntent, SendReceipt, WorkWebhook};
 use payments::jobs::settlement::{self as settlement, BookSettlement, CheckPostings, MatchBankLines, SettleDaily};
+use payments::{CompareFloat, Conduct, ConductPayout, ConfirmPayout, Engine, ExpireIntent, SendReceipt, WorkWebhook};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Store, StoreError};
@@ -119,33 +119,41 @@ pub fn outbox(store: Store, needs: &Needs) -> Builder {
     let (back, scans) = (needs.public_url.clone(), needs.public_url.clone());
     let receipts = needs.public_url.clone();
     let engine = Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() };
-    let (conducting, working) = (engine.clone(), engine);
-    settling(Outbox::builder(store), Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() })
-        .lane(SendUrgentEmail::LANE, 4)
-        .lane(SendEmail::LANE, 32)
-        .lane(DeliverWebhook::LANE, 64)
-        .lane(TellOwner::LANE, 16)
-        .lane(MemberLeft::LANE, 2)
-        .lane(ExpirePending::LANE, 4)
-        .lane(Conduct::LANE, 256)
-        .lane(WorkWebhook::LANE, 32)
-        .lane(ExpireIntent::LANE, 4)
-        .job::<SendEmail, _>(move |job, context| Box::pin(notifications::send_email(email.clone(), job, context)))
-        .job::<SendUrgentEmail, _>(move |job, context| Box::pin(notifications::send_urgent_email(urgent.clone(), job, context)))
-        .job::<ForgetKeptMails, _>(move |job, _| Box::pin(notifications::forget_kept_mails(kept.clone(), job)))
-        .job::<DeliverWebhook, _>(move |job, context| Box::pin(notifications::deliver_webhook(webhook.clone(), job, context)))
-        .job::<TellOwner, _>(move |job, context| Box::pin(leads::tell_owner(tell.clone(), job, context)))
-        .job::<TellChanged, _>(|job, context| Box::pin(leads::tell_changed(job, context)))
-        .job::<MailCardBack, _>(move |job, context| Box::pin(mail_card_back(job, context, back.clone())))
-        .job::<TellOfScan, _>(move |job, context| Box::pin(tell_of_scan(job, context, scans.clone())))
-        .job::<MemberLeft, _>(|job, context| Box::pin(member_left(job, context)))
-        .job::<FillBatch, _>(|job, context| Box::pin(async move { job.run(&context).await }))
-        .job::<ExpirePending, _>(|job, context| Box::pin(async move { job.run(&context).await }))
-        .job::<Conduct, _>(move |job, context| Box::pin(payments::jobs::conduct(conducting.clone(), job, context)))
-        .job::<WorkWebhook, _>(move |job, context| Box::pin(payments::jobs::work_webhook(working.clone(), job, context)))
-        .job::<ExpireIntent, _>(|job, context| Box::pin(payments::jobs::expire_intent(job, context)))
-        .job::<SendReceipt, _>(move |job, context| Box::pin(payments::send_receipt(receipts.clone(), job, context)))
-        .reactions(reactions)
+    let (conducting, working) = (engine.clone(), engine.clone());
+    let (paying, confirming, comparing) = (engine.clone(), engine.clone(), engine);
+    settling(
+        Outbox::builder(store),
+        Engine { client: needs.payments.clone(), health: needs.payments_health.clone(), public_url: needs.public_url.clone() },
+    )
+    .lane(SendUrgentEmail::LANE, 4)
+    .lane(SendEmail::LANE, 32)
+    .lane(DeliverWebhook::LANE, 64)
+    .lane(TellOwner::LANE, 16)
+    .lane(MemberLeft::LANE, 2)
+    .lane(ExpirePending::LANE, 4)
+    .lane(Conduct::LANE, 256)
+    .lane(WorkWebhook::LANE, 32)
+    .lane(ExpireIntent::LANE, 4)
+    .lane(ConductPayout::LANE, 64)
+    .job::<SendEmail, _>(move |job, context| Box::pin(notifications::send_email(email.clone(), job, context)))
+    .job::<SendUrgentEmail, _>(move |job, context| Box::pin(notifications::send_urgent_email(urgent.clone(), job, context)))
+    .job::<ForgetKeptMails, _>(move |job, _| Box::pin(notifications::forget_kept_mails(kept.clone(), job)))
+    .job::<DeliverWebhook, _>(move |job, context| Box::pin(notifications::deliver_webhook(webhook.clone(), job, context)))
+    .job::<TellOwner, _>(move |job, context| Box::pin(leads::tell_owner(tell.clone(), job, context)))
+    .job::<TellChanged, _>(|job, context| Box::pin(leads::tell_changed(job, context)))
+    .job::<MailCardBack, _>(move |job, context| Box::pin(mail_card_back(job, context, back.clone())))
+    .job::<TellOfScan, _>(move |job, context| Box::pin(tell_of_scan(job, context, scans.clone())))
+    .job::<MemberLeft, _>(|job, context| Box::pin(member_left(job, context)))
+    .job::<FillBatch, _>(|job, context| Box::pin(async move { job.run(&context).await }))
+    .job::<ExpirePending, _>(|job, context| Box::pin(async move { job.run(&context).await }))
+    .job::<Conduct, _>(move |job, context| Box::pin(payments::jobs::conduct(conducting.clone(), job, context)))
+    .job::<WorkWebhook, _>(move |job, context| Box::pin(payments::jobs::work_webhook(working.clone(), job, context)))
+    .job::<ConductPayout, _>(move |job, context| Box::pin(payments::jobs::conduct_payout(paying.clone(), job, context)))
+    .job::<ConfirmPayout, _>(move |job, context| Box::pin(payments::jobs::confirm_payout(confirming.clone(), job, context)))
+    .job::<CompareFloat, _>(move |job, context| Box::pin(payments::jobs::compare_float(comparing.clone(), job, context)))
+    .job::<ExpireIntent, _>(|job, context| Box::pin(payments::jobs::expire_intent(job, context)))
+    .job::<SendReceipt, _>(move |job, context| Box::pin(payments::send_receipt(receipts.clone(), job, context)))
+    .reactions(reactions)
 }
 
 async fn mail_card_back(job: MailCardBack, context: JobContext, public_url: Arc<str>) -> Result<(), JobError> {

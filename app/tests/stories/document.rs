@@ -92,6 +92,7 @@ async fn every_statement_of_every_module_is_prepared_on_this_engine() {
         ("risk", risk::STATEMENTS),
         ("payments", payments::STATEMENTS),
         ("payments::settlement", payments::SETTLEMENT_STATEMENTS),
+        ("payments::payout", payments::PAYOUT_STATEMENTS),
     ];
     for (module, statements) in modules {
         assert!(!statements.is_empty(), "{module} has statements");

@@ -64,6 +64,8 @@ struct Ids {
     provider: String,
     settlement: String,
     exception: String,
+    beneficiary: String,
+    payout: String,
 }
 
 /// A job whose words nobody understands, so that it is given up.
@@ -211,6 +213,32 @@ const API: &[Address] = &[
     ("PATCH", "/v1/payment-providers/{id}", Theirs, MayNot, |_| json!({ "version": 1, "is_enabled": false })),
     ("GET", "/v1/payment-routes", Own, MayNot, none),
     ("PUT", "/v1/payment-routes", Own, MayNot, |_| json!({ "version": 0, "rules": [] })),
+    ("GET", "/v1/payment-float", Own, May, none),
+    ("POST", "/v1/payment-float/top-ups", Own, MayNot, |ids| json!({ "provider": ids.provider, "amount_minor": 500, "currency": "EUR" })),
+    ("POST", "/v1/payment-float/comparisons", Own, MayNot, |ids| json!({ "provider": ids.provider, "currency": "EUR" })),
+    ("GET", "/v1/payout-settings", Own, May, none),
+    ("PUT", "/v1/payout-settings", Own, MayNot, |_| json!({ "version": 0, "limits": { "EUR": 100 }, "runs_on_weekends": true })),
+    ("GET", "/v1/beneficiaries", Own, May, none),
+    ("POST", "/v1/beneficiaries", Own, MayNot, |_| beneficiary()),
+    ("GET", "/v1/beneficiaries/{id}", Theirs, May, none),
+    ("GET", "/v1/payouts", Own, May, none),
+    ("POST", "/v1/payouts", Own, MayNot, |ids| json!({ "beneficiary": ids.beneficiary, "amount_minor": 500, "currency": "EUR" })),
+    ("GET", "/v1/payouts/{id}", Theirs, May, none),
+    ("GET", "/v1/payouts/{id}/events", Theirs, May, none),
+    ("POST", "/v1/payouts/{id}/approve", Theirs, MayNot, none),
+    ("POST", "/v1/payouts/{id}/refuse", Theirs, MayNot, |_| json!({ "reason": "no" })),
+    ("POST", "/v1/payouts/{id}/retry", Theirs, MayNot, none),
+    ("POST", "/v1/payouts/{id}/confirm", Theirs, MayNot, |_| json!({ "otp": "123456" })),
+    ("POST", "/v1/payouts/{id}/resolve", Theirs, MayNot, |_| json!({ "was_paid": false, "reason": "seen" })),
+    ("POST", "/v1/payouts/{id}/cancel", Theirs, MayNot, none),
+    (
+        "PUT",
+        "/v1/beneficiaries/{id}",
+        Theirs,
+        MayNot,
+        |_| json!({ "version": 1, "account_name": "Bola Adeyemi", "account_number": "other" }),
+    ),
+    ("DELETE", "/v1/beneficiaries/{id}", Theirs, MayNot, none),
     // What ends things comes last.
     ("POST", "/v1/payments/{id}/attempts/{attempt}/review", Theirs, MayNot, |_| json!({ "is_released": false })),
     ("POST", "/v1/payments/{id}/resolve", Theirs, MayNot, |ids| json!({ "subject": ids.attempt, "is_done": false, "reason": "seen" })),
@@ -349,6 +377,10 @@ fn conversion(ids: &Ids) -> Value {
     json!({ "from": ids.account, "to": ids.dollars, "amount": 100, "rate": "1.08", "rounding": "half_even", "source": "order:2" })
 }
 
+fn beneficiary() -> Value {
+    json!({ "account_name": "Jide Balogun", "account_number": "default" })
+}
+
 fn rule() -> Value {
     let condition = json!({ "kind": "amount", "currency": "EUR", "amount_minor": 100_000 });
     json!({ "name": "Large", "applies_to": "payout", "outcome": "hold", "condition": condition })
@@ -431,6 +463,10 @@ impl Neighbours {
         let exception = ada.get("/v1/settlement-exceptions").await.expect(200).at("/items/0/id");
         let (payment, attempt) = held_payment(&mut ada).await;
         let link = json!({ "currency": "EUR", "description": "A table by the window" });
+        let payee = ada.post("/v1/beneficiaries", beneficiary()).await.expect(201).at("/id");
+        // Nobody has said up to which amount one person decides: it waits for two.
+        let wanted = json!({ "beneficiary": payee, "amount_minor": 500, "currency": "EUR" });
+        let payout = ada.post("/v1/payouts", wanted).await.expect(201).at("/id");
         let ids = Ids {
             card: made.card,
             other_card: other.card,
@@ -461,6 +497,8 @@ impl Neighbours {
             provider,
             settlement,
             exception,
+            beneficiary: payee,
+            payout,
         };
         let (_, mut bob) = world.founded("Bobbins", "bob@bobbins.example", "Bob Bobbin").await;
         world.card(&mut bob, "Bob Bobbin", "bob@bobbins.example").await;
@@ -478,6 +516,8 @@ impl Neighbours {
             "payments" if template.starts_with("/payments/links") => &ids.payment_link,
             "payments" => &ids.payment,
             "payment-links" | "pay" => &ids.payment_link,
+            "beneficiaries" => &ids.beneficiary,
+            "payouts" => &ids.payout,
             "payment-providers" | "providers" => &ids.provider,
             "settlements" => &ids.settlement,
             "settlement-exceptions" => &ids.exception,
