@@ -121,5 +121,6 @@ pub(super) async fn set_up(store: &Store, workspace: WorkspaceId, owner: &Caller
 pub(super) async fn link(reads: &mut impl Reads, workspace: WorkspaceId) -> Result<Option<LinkId>, DemonstrationError> {
     let is_simulated = payments::queries::providers(reads, workspace).await?.iter().any(|known| known.base_url.starts_with(SIMULATORS_URL));
     let links = payments::queries::links(reads, workspace, None, 200).await?;
-    Ok(links.iter().rev().find(|link| link.is_active && is_simulated).map(|link| link.id))
+    let open = links.iter().filter(|link| link.is_active && is_simulated);
+    Ok(open.min_by_key(|link| link.created_at).map(|link| link.id))
 }

@@ -87,6 +87,8 @@ async fn compose(parts: &Parts, owner: &Owner, asked: After) -> Result<LinksPage
     let has_more = found.len() > SHOWN;
     found.truncate(SHOWN);
     let next = found.last().filter(|_| has_more).map(|last| last.id.to_string()).unwrap_or_default();
+    // Identifiers of links are random, so that nobody guesses the next one: they say nothing of when it was made.
+    found.sort_by_key(|link| std::cmp::Reverse(link.created_at));
     Ok(LinksPage {
         frame: owner.frame("payments", "Payment links").shaped(""),
         tabs: TABS,
