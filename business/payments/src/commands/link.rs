@@ -1,6 +1,6 @@
 //! Payment links.
 
-use kernel::{Currency, Id as _, Money};
+use kernel::{Currency, Money};
 use serde_json::json;
 use store::{Tx, params};
 
@@ -31,8 +31,8 @@ pub async fn make_link(tx: &mut Tx, new: NewLink) -> Result<Link, PaymentError> 
     }
     text::optional(Some(&new.description), 200).map_err(|message| PaymentError::field("description", message))?;
     text::account(new.credit_account.as_deref()).map_err(|message| PaymentError::field("credit_account", message))?;
-    // Who has one link must not guess the next: the time in front of an identifier would help, so all of it is random.
-    let id = LinkId::from_raw(kernel::RawId::from_bits(u128::from_le_bytes(tx.entropy().bytes())));
+    // 74 of its bits are random: who has one link cannot guess the next.
+    let id: LinkId = tx.new_id();
     let credit_account = new.credit_account.unwrap_or_else(|| CREDIT_ACCOUNT.to_owned());
     let (currency, now) = (new.currency.to_string(), tx.now());
     tx.execute(&sql::INSERT_LINK, params![&workspace, &id, new.amount_minor, &currency, &new.description, &credit_account, now]).await?;
