@@ -81,7 +81,9 @@ async fn compare(client: &Client, bank: &Client) -> Result<Proof, String> {
             "refunded" => {
                 proof.refunded += 1;
                 *truth.entry(place).or_default() -= amount;
-                *given.entry(reference).or_default() += amount;
+                // PayPal tells a refund by the payment's name; ours is the key that it was asked for under.
+                let name = [reference, text("idempotency_key")].into_iter().find(|name| name.starts_with("prf_"));
+                *given.entry(name.unwrap_or_default()).or_default() += amount;
             }
             _ => {}
         }
