@@ -110,13 +110,18 @@ impl Payout {
         }
     }
 
-    /// A person says how one ended that nobody else tells about.
+    /// A person says how one ended that nobody else tells about, or of which the provider said what cannot be.
     pub fn resolve(&self, member: Option<MemberId>, was_paid: bool) -> Result<Vec<PayoutEvent>, PayoutRefusal> {
         self.decided_by(member)?;
-        match self.state {
-            PayoutState::Unknown if was_paid => Ok(vec![PayoutEvent::Paid { provider_ref: None }]),
-            PayoutState::Unknown => Ok(vec![PayoutEvent::Failed { code: "resolved_by_person".to_owned() }]),
-            _ => Err(self.refuse("be resolved by hand")),
+        let is_open = match self.state {
+            PayoutState::Unknown => true,
+            PayoutState::Submitted | PayoutState::OtpRequired | PayoutState::Pending => self.attention.is_some(),
+            _ => false,
+        };
+        match is_open {
+            true if was_paid => Ok(vec![PayoutEvent::Paid { provider_ref: None }]),
+            true => Ok(vec![PayoutEvent::Failed { code: "resolved_by_person".to_owned() }]),
+            false => Err(self.refuse("be resolved by hand")),
         }
     }
 

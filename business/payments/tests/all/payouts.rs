@@ -304,6 +304,29 @@ async fn an_answer_that_is_lost_is_asked_for_and_nothing_is_paid_twice() {
 }
 
 #[tokio::test]
+async fn another_amount_than_was_asked_for_is_not_believed_and_a_person_says_how_it_ended() {
+    for (fault, was_paid) in [(Fault::WrongAmount, true), (Fault::WrongCurrency, false)] {
+        let till = till(&[Dialect::Monnify]).await;
+        top_up(&till, Dialect::Monnify, ngn(5_000)).await;
+        till.sim.add_fault(Rule::always(Dialect::Monnify, "payout", fault.clone())).unwrap();
+        let payout = to_jide(&till, 1_000).await;
+        till.pass(Duration::from_secs(300)).await;
+        let payout = now(&till, payout.id).await;
+        assert!(payout.attention.is_some() && payout.state.is_at_provider(), "{fault:?}: {payout:?}");
+        assert_eq!(float(&till, Dialect::Monnify, "NGN").await, (5_000, 1_000), "{fault:?}");
+        let another = person(&till);
+        let input = (payout.id, was_paid);
+        let resolved = till.store.write(&another, input, |tx, (id, was_paid)| {
+            Box::pin(async move { commands::resolve_payout(tx, id, was_paid, "asked by telephone".to_owned()).await })
+        });
+        let state = resolved.await.unwrap().state;
+        assert_eq!(state, if was_paid { PayoutState::Paid } else { PayoutState::Failed });
+        assert_eq!(float(&till, Dialect::Monnify, "NGN").await, (if was_paid { 4_000 } else { 5_000 }, 0));
+        close(till).await;
+    }
+}
+
+#[tokio::test]
 async fn a_payout_by_stripe_goes_out_of_what_was_paid_there() {
     let till = till(&[Dialect::Stripe]).await;
     let intent = till.begin(50_000, "USD", CaptureMethod::Automatic).await;
