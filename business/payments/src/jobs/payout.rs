@@ -16,8 +16,8 @@ use crate::health::Operation;
 use crate::intent::Observation;
 use crate::payout::{Payout, PayoutEvent, PayoutId, PayoutState, Wait};
 use crate::provider::{Abilities, Destination, Done, Failure, Order, ProviderId, Question, Told};
-use crate::queries;
 use crate::steps::pause;
+use crate::{fail, queries};
 
 /// How often a bank that does not answer is asked whose an account is, before people decide without it.
 const NAME_TRIES_MAX: u32 = 8;
@@ -205,6 +205,7 @@ async fn at_provider(engine: &Engine, payout: Payout, job: ConductPayout, contex
             if marking.await?.is_none() {
                 return Ok(());
             }
+            fail::at("payout", "marked");
             is_first = true;
             through(permit, send(engine, adapter, &account, &order)).await
         }
@@ -218,11 +219,14 @@ async fn at_provider(engine: &Engine, payout: Payout, job: ConductPayout, contex
             }
         }
     };
-    context
+    fail::at("payout", "answered");
+    let done = context
         .write((workspace, job, outcome, is_first), |tx, (workspace, job, outcome, is_first)| {
             Box::pin(async move { finish(tx, workspace, &job, outcome, is_first).await })
         })
-        .await
+        .await;
+    fail::at("payout", "recorded");
+    done
 }
 
 async fn give_up(tx: &mut Tx, workspace: WorkspaceId, id: PayoutId) -> Result<(), PaymentError> {
@@ -241,6 +245,7 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &ConductPayout, outcom
         Outcome::Done(Done::Page { .. }) => Vec::new(),
     };
     let payout = record_payout(tx, workspace, before, events).await?;
+    fail::at("payout", "recording");
     // Whoever has sent it follows it too.
     if is_first || !job.is_extra {
         look_again(tx, workspace, &payout, if is_first { 0 } else { job.times }).await?;
