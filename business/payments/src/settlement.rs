@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::ProviderRecord;
 use crate::books::{Move, Place};
 use crate::intent::{Event, Intent};
-use crate::provider::{LineKind, ProviderId, ReportLine};
+use crate::provider::{Dialect, LineKind, ProviderId, ReportLine};
 
 pub(crate) use bank::names;
 pub use bank::{BankLine, BankLineId, read_bank_lines};
@@ -71,6 +71,16 @@ pub fn expected(intent: &Intent, event: &Event, moved: &Move) -> Option<(Provide
     let amount = Money::new(amount_minor, moved.amount.currency);
     let attempt = attempt.map(|attempt| attempt.to_string());
     Some((provider, Expected { subject, attempt, owner: intent.id.to_string(), kind, amount, is_missing: false, is_matched: false }))
+}
+
+/// What is expected of a provider that paid a payout, where its reports list payouts at all.
+pub(crate) fn expected_payout(payout: &crate::payout::Payout) -> Option<Expected> {
+    if !matches!(payout.dialect, Dialect::Paypal | Dialect::Ramp) {
+        return None;
+    }
+    let (subject, owner) = (payout.id.to_string(), payout.id.to_string());
+    let amount = Money::new(payout.amount.amount_minor.checked_neg()?, payout.amount.currency);
+    Some(Expected { subject, attempt: None, owner, kind: LineKind::Payout, amount, is_missing: false, is_matched: false })
 }
 
 /// How a provider's reports are judged: the object `settlement` of its settings; what is not there has its default.

@@ -75,7 +75,11 @@ pub(crate) async fn record_payout(
 
 async fn happen(tx: &mut Tx, workspace: WorkspaceId, before: Payout, event: &PayoutEvent) -> Result<Payout, PaymentError> {
     if let Some(posting) = posting(&before, event) {
+        let is_paid = matches!(posting, Posting::Post(..));
         post(tx, workspace, &before, posting).await?;
+        if let Some(expected) = crate::settlement::expected_payout(&before).filter(|_| is_paid) {
+            crate::commands::settlement::expect(tx, workspace, before.provider, &expected).await?;
+        }
     }
     let now = tx.now();
     let payout = before.after(event, now);
