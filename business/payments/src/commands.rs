@@ -25,8 +25,8 @@ pub use beneficiary::{SealedBeneficiary, add_beneficiary, change_beneficiary, er
 pub(crate) use beneficiary::{keep_name_check, open_beneficiary};
 pub(crate) use float::keep_float_check;
 pub use float::{compare_float, set_payout_settings, top_up_float};
-pub(crate) use payout::{apply_to_payout, locked_payout, mark_sending, record_payout, try_reserve};
 pub use payout::{
     PayoutWanted, approve_payout, cancel_payout, confirm_payout, may_decide, refuse_payout, request_payout, resolve_payout, retry_payout,
     seal_otp,
 };
+pub(crate) use payout::{apply_to_payout, locked_payout, mark_sending, record_payout, try_reserve};

@@ -9,8 +9,8 @@
 //! never come here: people pay on the provider's page.
 
 mod account;
-mod beneficiary;
 mod bell;
+mod beneficiary;
 mod books;
 mod client;
 pub mod commands;
@@ -38,8 +38,8 @@ mod units;
 mod webhook;
 
 pub use account::ProviderRecord;
-pub use beneficiary::{Beneficiary, BeneficiaryId, NameCheck, UnknownNameCheck};
 pub use bell::{wait, wait_for_payout};
+pub use beneficiary::{Beneficiary, BeneficiaryId, NameCheck, UnknownNameCheck};
 pub use books::{Move, Place, moves};
 pub use client::Client;
 pub use error::PaymentError;

@@ -16,8 +16,8 @@ use crate::sql::{self, Recorded};
 use crate::webhook::{WebhookId, WebhookRow};
 
 pub use payout::{
-    beneficiaries, beneficiary, find_beneficiary, find_payout, float, floats, last_float_check, payout, payout_history, payout_settings, payouts,
-    waiting_payouts,
+    beneficiaries, beneficiary, find_beneficiary, find_payout, float, floats, last_float_check, payout, payout_history, payout_settings,
+    payouts, waiting_payouts,
 };
 
 /// Sorts behind every identifier of its kind.

@@ -12,10 +12,10 @@ mod contract;
 mod engine;
 #[path = "all/model.rs"]
 mod model;
-#[path = "all/properties.rs"]
-mod properties;
 #[path = "all/payouts.rs"]
 mod payouts;
+#[path = "all/properties.rs"]
+mod properties;
 #[path = "all/settlement.rs"]
 mod settlement;
 #[path = "all/till.rs"]

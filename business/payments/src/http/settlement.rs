@@ -65,7 +65,8 @@ async fn take(
     RawBody(body): RawBody,
 ) -> Result<Answer<SettlementView>, Problem> {
     let workspace = allowed(&call, grants::SETTLE)?;
-    let provider = ProviderId::parse(query.provider.as_deref().unwrap_or_default()).map_err(|error| PaymentError::field("provider", error.to_string()))?;
+    let provider = ProviderId::parse(query.provider.as_deref().unwrap_or_default())
+        .map_err(|error| PaymentError::field("provider", error.to_string()))?;
     let covers_until = query.covers_until.as_deref().map(Timestamp::parse).transpose();
     let covers_until = covers_until.map_err(|_| PaymentError::field("covers_until", "must be a time such as 2026-01-31T00:00:00Z"))?;
     let record = crate::queries::provider(&mut deps.store.read(), workspace, provider).await?;

@@ -57,10 +57,11 @@ async fn match_one(tx: &mut Tx, workspace: WorkspaceId, id: BankLineId, amount: 
     for name in settlement::names(reference) {
         let found = tx
             .rows(&sql::KNOW_BATCH, params![&workspace, &name], |row| {
-            let currency = Currency::parse(&row.get::<String>("currency")?).map_err(store::StoreError::decode)?;
-            let net = Money::new(row.get("net_minor")?, currency);
-            Ok(Found { batch: row.get("batch")?, provider: row.id("provider")?, net })
-        }).await?;
+                let currency = Currency::parse(&row.get::<String>("currency")?).map_err(store::StoreError::decode)?;
+                let net = Money::new(row.get("net_minor")?, currency);
+                Ok(Found { batch: row.get("batch")?, provider: row.id("provider")?, net })
+            })
+            .await?;
         all.extend(found);
     }
     let Some(best) = all.iter().find(|found| found.net == amount).or(all.first()) else { return Ok(()) };
