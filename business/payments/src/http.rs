@@ -1,5 +1,6 @@
 //! Payments over HTTP. Whatever is done at a provider follows in a job: `GET /v1/payments/{id}?wait_s=10` waits for it.
 
+mod link_views;
 mod payouts;
 mod providers;
 mod settlement;
@@ -21,10 +22,8 @@ use crate::error::PaymentError;
 use crate::health::Health;
 use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
-use views::{
-    CaptureBody, LinkEditBody, NewPaymentBody, PaymentEventView, PaymentLinkBody, PaymentLinkView, PaymentQuery, PaymentView,
-    ProviderWebhookView, RefundBody, ResolveBody, ReviewBody, WaitQuery,
-};
+use link_views::{LinkEditBody, PaymentLinkBody, PaymentLinkView, ProviderWebhookView};
+use views::{CaptureBody, NewPaymentBody, PaymentEventView, PaymentQuery, PaymentView, RefundBody, ResolveBody, ReviewBody, WaitQuery};
 
 /// What the routes need.
 #[derive(Clone)]
