@@ -291,7 +291,7 @@ async fn a_wording_is_previewed_saved_shown_and_reset() {
     let tempting = json!({"subject": "In", "text": "{{ link }}", "html": "<img src=\"https://example.org/?{{ link }}\">"});
     assert_eq!(house.ask("all-1", "PUT", "/v1/templates/sign_in_link/en", Some(tempting)).await.field(), "key");
     let all = house.ask("read-1", "GET", "/v1/templates", None).await.json();
-    assert_eq!(all.as_array().unwrap().len(), 5);
+    assert_eq!(all.as_array().unwrap().len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
