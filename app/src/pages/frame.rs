@@ -49,6 +49,9 @@ const DONE: &[(&str, &str)] = &[
     ("canceled", "The payment was called off."),
     ("refund", "The refund is on its way; its line below says how it went."),
     ("reviewed", "The attempt was decided."),
+    ("report", "The report is taken in; its lines are booked within moments. Reload to see how far it is."),
+    ("worked_off", "The difference is worked off. The reason stays with it."),
+    ("still_open", "Kept on record. The difference is still open: see below what it needs."),
     ("provider", "The provider is added. Enter its webhook address in the provider's dashboard."),
     ("consent", "The new text is in force. What was agreed to before stays on record as it was."),
 ];

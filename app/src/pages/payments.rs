@@ -1,11 +1,13 @@
-//! Payments: the list, one payment with everything about it, the links that anybody may pay with, and the payer's own pages.
+//! Payments: the list, one payment with everything about it, the links that anybody may pay with, settlement, and the payer's own pages.
 //!
 //! No page has a field for a card: people pay on the provider's page.
 
 mod amount;
+mod exceptions;
 mod file;
 mod links;
 mod pay;
+mod settlement;
 mod story;
 mod words;
 
@@ -26,7 +28,7 @@ use crate::installation::Parts;
 /// How many payments a page of the list shows.
 const SHOWN: usize = 50;
 /// The pages of the section: address behind `/payments` and label.
-const TABS: &[(&str, &str)] = &[("", "Payments"), ("/links", "Links")];
+const TABS: &[(&str, &str)] = &[("", "Payments"), ("/links", "Links"), ("/settlement", "Settlement")];
 /// The states to choose from: word and label.
 const STATES: [(&str, &str); 8] = [
     ("", "All"),
@@ -47,6 +49,9 @@ pub fn routes() -> Router<Parts> {
         .route("/payments", get(list))
         .route("/payments/links", get(links::list).post(links::make))
         .route("/payments/links/{id}/switch", post(links::switch))
+        .route("/payments/settlement", get(settlement::list).post(settlement::take).layer(gateway::body_limit(settlement::FORM_BYTES_MAX)))
+        .route("/payments/settlement/exceptions", get(exceptions::list))
+        .route("/payments/settlement/exceptions/{id}", post(exceptions::act))
         .route("/payments/{id}", get(file::show))
         .route("/payments/{id}/capture", post(file::capture))
         .route("/payments/{id}/cancel", post(file::cancel))

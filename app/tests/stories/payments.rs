@@ -193,6 +193,64 @@ async fn whoever_was_declined_tries_again_and_pays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
+    let mut till = Till::open(sim::Dialect::Stripe).await;
+    let link = till.link(json!({ "amount_minor": 1_250, "currency": "EUR", "description": "A table by the window" })).await;
+    let visitor = till.world.stranger().with_agent(PHONE);
+    let page = visitor.clone().page(&link).await.expect(200).text();
+    till.form(&visitor, &link, &[("once", &once(&page))]).await.expect(303);
+    let attempt = till.newest().await.at("/attempts/0/id");
+    till.sim.pay(&attempt).unwrap();
+    till.settle().await;
+    let provider = till.ada.get("/v1/payment-providers").await.expect(200).at("/items/0/id");
+    let (owner, mut ada) = (till.ada.clone(), till.ada.clone());
+    let empty = ada.page("/payments/settlement").await.expect(200).text();
+    assert!(empty.contains("No reports yet") && empty.contains("Hand it in"), "{empty}");
+
+    // Ten cents less than the payer paid.
+    let line = format!("payment,{attempt},,po_1,EUR,1240,40,1200,2026-01-31T09:30:00Z");
+    let report = format!("{}\r\n{line}\r\n", payments::settlement::COLUMNS);
+    let word = once(&empty);
+    let broken = report.replace(",1240,", ",a lot,");
+    let fields = [("once", word.as_str()), ("provider", &provider), ("name", "January"), ("report", &broken)];
+    let refused = till.form(&owner, "/payments/settlement", &fields).await.expect(422).text();
+    assert!(refused.contains("report-error") && refused.contains("a lot"), "what was typed is still there: {refused}");
+    let word = once(&refused);
+    let fields = [("once", word.as_str()), ("provider", &provider), ("name", "January"), ("report", &report)];
+    till.form(&owner, "/payments/settlement", &fields).await.expect(303);
+    till.form(&owner, "/payments/settlement", &fields).await.expect(303);
+    till.settle().await;
+    assert_eq!(ada.get("/v1/settlements").await.expect(200).json()["items"].as_array().unwrap().len(), 1);
+    let shown = ada.page("/payments/settlement").await.expect(200).text();
+    for told in ["January", "Booked, with differences", "1 line, 0 matched", "1 difference<", "12.40", "Open differences by age"] {
+        assert!(shown.contains(told), "{told} is not in {shown}");
+    }
+
+    let exceptions = "/payments/settlement/exceptions";
+    let open = ada.page(exceptions).await.expect(200).text();
+    for told in ["Less than expected", "12.50 EUR", "12.40 EUR", "Write it off", "Its payment"] {
+        assert!(open.contains(told), "{told} is not in {open}");
+    }
+    let id = ada.get("/v1/settlement-exceptions").await.expect(200).at("/items/0/id");
+    let path = format!("{exceptions}/{id}");
+    let form = |reason: &'static str| [("version", "1"), ("action", "write_off"), ("reason", reason)];
+    let silent = till.form(&owner, &path, &form(" ")).await.expect(422).text();
+    assert!(silent.contains("Reason must say why"), "{silent}");
+    let unnamed = till.form(&owner, &path, &[("version", "1"), ("action", "edit"), ("reason", "Another one")]).await.expect(422).text();
+    assert!(unnamed.contains("Subject must name"), "{unnamed}");
+    let sent = till.form(&owner, &path, &form("The bank of the payer kept ten cents")).await.expect(303);
+    assert!(sent.header("location").ends_with("done=worked_off"), "{}", sent.header("location"));
+    let late = till.form(&owner, &path, &form("The bank of the payer kept ten cents")).await.expect(409).text();
+    assert!(late.contains("Somebody changed this"), "{late}");
+    assert!(ada.page(exceptions).await.expect(200).text().contains("Nothing is open"));
+    let closed = ada.page(&format!("{exceptions}?state=resolved")).await.expect(200).text();
+    for told in ["Worked off", "written off", "The bank of the payer kept ten cents", "Ada Lovelace"] {
+        assert!(closed.contains(told), "{told} is not in {closed}");
+    }
+    till.assert_books().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_at_once_with_one_key_make_one_payment_and_hear_the_same() {
     let world = World::new().await;
     let (_, ada) = world.founded("Analytical Engines", "ada@engines.example", "Ada Lovelace").await;

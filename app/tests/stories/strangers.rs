@@ -325,6 +325,16 @@ const PAGES: &[Address] = &[
     ("GET", "/payments/links", Own, May, none),
     ("POST", "/payments/links", Own, MayNot, |_| json!({ "description": "A table", "amount": "12.50", "currency": "EUR" })),
     ("POST", "/payments/links/{id}/switch", Theirs, MayNot, |_| json!({ "active": "false" })),
+    ("GET", "/payments/settlement", Own, May, none),
+    ("GET", "/payments/settlement/exceptions", Own, May, none),
+    (
+        "POST",
+        "/payments/settlement/exceptions/{id}",
+        Theirs,
+        MayNot,
+        |_| json!({ "version": "1", "action": "write_off", "reason": "Nobody misses it" }),
+    ),
+    ("POST", "/payments/settlement", Own, MayNot, |ids| json!({ "provider": ids.provider, "report": report() })),
     ("GET", "/payments/{id}", Theirs, May, none),
     ("POST", "/payments/{id}/capture", Theirs, MayNot, none),
     ("POST", "/payments/{id}/refund", Theirs, MayNot, none),
@@ -390,6 +400,11 @@ fn beneficiary() -> Value {
 fn rule() -> Value {
     let condition = json!({ "kind": "amount", "currency": "EUR", "amount_minor": 100_000 });
     json!({ "name": "Large", "applies_to": "payout", "outcome": "hold", "condition": condition })
+}
+
+/// A report that says one fee.
+fn report() -> String {
+    format!("{}\nfee,,,,EUR,-10,0,-10,\n", payments::settlement::COLUMNS)
 }
 
 fn provider(name: &str) -> Value {
@@ -520,6 +535,7 @@ impl Neighbours {
             "entries" => &ids.entry,
             "rules" => &ids.rule,
             "payments" if template.starts_with("/payments/links") => &ids.payment_link,
+            "payments" if template.starts_with("/payments/settlement") => &ids.exception,
             "payments" => &ids.payment,
             "payment-links" | "pay" => &ids.payment_link,
             "beneficiaries" => &ids.beneficiary,
