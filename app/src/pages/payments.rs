@@ -1,4 +1,4 @@
-//! Payments: the list, one payment with everything about it, the links that anybody may pay with, settlement, and the payer's own pages.
+//! Payments: the list, one payment with everything about it, the links that anybody may pay with, payouts, settlement, and the payer's own pages.
 //!
 //! No page has a field for a card: people pay on the provider's page.
 
@@ -7,6 +7,7 @@ mod exceptions;
 mod file;
 mod links;
 mod pay;
+mod payouts;
 mod settlement;
 mod story;
 mod words;
@@ -28,7 +29,7 @@ use crate::installation::Parts;
 /// How many payments a page of the list shows.
 const SHOWN: usize = 50;
 /// The pages of the section: address behind `/payments` and label.
-const TABS: &[(&str, &str)] = &[("", "Payments"), ("/links", "Links"), ("/settlement", "Settlement")];
+const TABS: &[(&str, &str)] = &[("", "Payments"), ("/links", "Links"), ("/payouts", "Payouts"), ("/settlement", "Settlement")];
 /// The states to choose from: word and label.
 const STATES: [(&str, &str); 8] = [
     ("", "All"),
@@ -49,6 +50,11 @@ pub fn routes() -> Router<Parts> {
         .route("/payments", get(list))
         .route("/payments/links", get(links::list).post(links::make))
         .route("/payments/links/{id}/switch", post(links::switch))
+        .route("/payments/payouts", get(payouts::list))
+        .route("/payments/payouts/{id}", get(payouts::show))
+        .route("/payments/payouts/{id}/approve", post(payouts::approve))
+        .route("/payments/payouts/{id}/refuse", post(payouts::refuse))
+        .route("/payments/payouts/{id}/cancel", post(payouts::cancel))
         .route("/payments/settlement", get(settlement::list).post(settlement::take).layer(gateway::body_limit(settlement::FORM_BYTES_MAX)))
         .route("/payments/settlement/exceptions", get(exceptions::list))
         .route("/payments/settlement/exceptions/{id}", post(exceptions::act))

@@ -251,6 +251,39 @@ async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payout_is_shown_with_its_gates_and_decided_by_somebody_else() {
+    let mut till = Till::open(sim::Dialect::Monnify).await;
+    let mut ada = till.ada.clone();
+    assert!(ada.page("/payments/payouts").await.expect(200).text().contains("No payouts yet"));
+    let payee = json!({ "account_name": "Mary Somerville", "account_number": "0123456789", "bank_code": "058", "country": "NG" });
+    let payee = ada.post("/v1/beneficiaries", payee).await.expect(201).at("/id");
+    let wanted = json!({ "beneficiary": payee, "amount_minor": 50_000, "currency": "NGN", "narration": "For the orrery" });
+    let id = ada.post("/v1/payouts", wanted).await.expect(201).at("/id");
+    till.settle().await;
+    let path = format!("/payments/payouts/{id}");
+    let list = ada.page("/payments/payouts?state=risk_review").await.expect(200).text();
+    assert!(list.contains("Mary Somerville") && list.contains("500.00") && list.contains("To decide"), "{list}");
+    let own = ada.page(&path).await.expect(200).text();
+    assert!(own.contains("two have to agree") && own.contains("somebody else has to approve it"), "{own}");
+    assert!(!own.contains("/approve\"") && !own.contains("0123456789"), "neither a button that is refused nor the whole number: {own}");
+    let refused = till.form(&ada, &format!("{path}/approve"), &[]).await.expect(409).text();
+    assert!(refused.contains("Who asked for a payout cannot decide about it"), "{refused}");
+
+    let grace = till.world.join(&mut till.ada, "grace@engines.example", "admin").await;
+    assert!(grace.clone().page(&path).await.expect(200).text().contains("/approve\""));
+    till.form(&grace, &format!("{path}/approve"), &[]).await.expect(303);
+    let again = till.form(&grace, &format!("{path}/approve"), &[]).await.expect(409).text();
+    assert!(again.contains("You have approved this payout already"), "{again}");
+    assert_eq!(ada.get(&format!("/v1/payouts/{id}")).await.expect(200).at("/state"), "risk_review", "one of two has agreed");
+    till.form(&grace, &format!("{path}/refuse"), &[("reason", "The orrery never came")]).await.expect(303);
+    let told = ada.page(&path).await.expect(200).text();
+    for word in ["Refused", "The orrery never came", "It was approved", "agreed"] {
+        assert!(told.contains(word), "{word} is not in {told}");
+    }
+    till.form(&ada, &format!("{path}/cancel"), &[]).await.expect(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_at_once_with_one_key_make_one_payment_and_hear_the_same() {
     let world = World::new().await;
     let (_, ada) = world.founded("Analytical Engines", "ada@engines.example", "Ada Lovelace").await;
