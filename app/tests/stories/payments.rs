@@ -214,7 +214,7 @@ async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
     let broken = report.replace(",1240,", ",a lot,");
     let fields = [("once", word.as_str()), ("provider", &provider), ("name", "January"), ("report", &broken)];
     let refused = till.form(&owner, "/payments/settlement", &fields).await.expect(422).text();
-    assert!(refused.contains("report-error") && refused.contains("a lot"), "what was typed is still there: {refused}");
+    assert!(refused.contains(">Line 2: ") && refused.contains("a lot"), "what was typed is still there: {refused}");
     let word = once(&refused);
     let fields = [("once", word.as_str()), ("provider", &provider), ("name", "January"), ("report", &report)];
     till.form(&owner, "/payments/settlement", &fields).await.expect(303);

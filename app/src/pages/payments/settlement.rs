@@ -260,6 +260,8 @@ pub(super) async fn take(State(parts): State<Parts>, owner: Owner, Form(form): F
     let mut page = compose(&parts, &owner, After::default()).await?;
     let message = |field: &str| match refusal.as_ref().map(|refusal| refusal.of(field)).unwrap_or_default() {
         empty if empty.is_empty() => empty,
+        // A message about a line of the report names the line itself.
+        message if message.starts_with("line ") => sentence(&message),
         message => sentence(&format!("it {message}")),
     };
     page.frame.alert = alert;
