@@ -6,6 +6,7 @@ use store::{Tx, params};
 
 use crate::account::{ProviderRecord, parse_base_url, parse_name};
 use crate::error::PaymentError;
+use crate::jobs::settlement::{self, SettleDaily};
 use crate::provider::{Dialect, ProviderId};
 use crate::{grants, queries, sql};
 
@@ -64,10 +65,15 @@ fn object(field: &str, value: &Value) -> Result<String, PaymentError> {
 /// Adds a provider.
 pub async fn add_provider(tx: &mut Tx, new: NewProvider) -> Result<ProviderRecord, PaymentError> {
     let workspace = tx.caller().may(grants::MANAGE)?;
-    add_provider_in(tx, workspace, new).await
+    let added = add_provider_in(tx, workspace, new).await?;
+    // Its reports are fetched a few hours after each day's end, when the provider has them.
+    let until = kernel::Timestamp::from_seconds((tx.now().day() + 1) * 86_400);
+    let daily = SettleDaily { provider: added.id, until };
+    outbox::enqueue_at(tx, workspace, settlement::due(until), &daily).await?;
+    Ok(added)
 }
 
-/// The same for the demonstration.
+/// The same for the demonstration, whose reports nobody fetches: what is at rest has no timers.
 pub async fn add_provider_in(tx: &mut Tx, workspace: kernel::WorkspaceId, new: NewProvider) -> Result<ProviderRecord, PaymentError> {
     let name = parse_name(&new.name).map_err(|message| PaymentError::field("name", message))?;
     let base_url = parse_base_url(&new.base_url).map_err(|message| PaymentError::field("base_url", message))?;
@@ -87,10 +93,6 @@ pub async fn add_provider_in(tx: &mut Tx, workspace: kernel::WorkspaceId, new: N
     if added == 0 {
         return Err(PaymentError::NameTaken);
     }
-    // Its reports are fetched a few hours after each day's end, when the provider has them.
-    let until = kernel::Timestamp::from_seconds((now.day() + 1) * 86_400);
-    let daily = crate::jobs::settlement::SettleDaily { provider: new.id, until };
-    outbox::enqueue_at(tx, workspace, crate::jobs::settlement::due(until), &daily).await?;
     outbox::audit(tx, workspace, "payments.provider_added", &new.id.to_string(), &json!({ "name": name, "dialect": dialect })).await?;
     queries::provider(tx, workspace, new.id).await
 }
