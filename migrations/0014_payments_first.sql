@@ -75,7 +75,6 @@ create table payments_references (
   subject text not null,
   primary key (workspace, provider, reference)
 );
-create index payments_references_of_owner on payments_references (workspace, owner);
 
 -- What a payer told us, for receipts and for providers that insist on it.
 create table payments_payers (

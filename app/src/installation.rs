@@ -161,6 +161,7 @@ impl Installation {
             DoorSettings {
                 proxies: proxies.clone(),
                 limits: limits(config),
+                machine_routes: vec![payments::WEBHOOK_ROUTE],
                 card_numbers: card_numbers(),
                 problem_page: Some(crate::pages::problem_page),
                 ..DoorSettings::default()

@@ -194,6 +194,7 @@ const API: &[Address] = &[
     ("POST", "/v1/payments/{id}/attempts", Theirs, MayNot, none),
     ("POST", "/v1/payments/{id}/captures", Theirs, MayNot, |_| json!({})),
     ("POST", "/v1/payments/{id}/refunds", Theirs, MayNot, |_| json!({})),
+    ("POST", "/v1/payments/erase-payer", Own, MayNot, |_| json!({ "email": "charles@difference.example" })),
     ("POST", "/v1/payments/webhooks/{token}", Everybody, May, |_| json!({})),
     ("GET", "/v1/payment-links", Own, May, none),
     ("POST", "/v1/payment-links", Own, MayNot, |_| json!({ "currency": "EUR", "description": "A table" })),

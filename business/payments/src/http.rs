@@ -23,7 +23,10 @@ use crate::health::Health;
 use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
 use link_views::{LinkEditBody, PaymentLinkBody, PaymentLinkView, ProviderWebhookView};
-use views::{CaptureBody, NewPaymentBody, PaymentEventView, PaymentQuery, PaymentView, RefundBody, ResolveBody, ReviewBody, WaitQuery};
+use views::{
+    CaptureBody, NewPaymentBody, PayerBody, PayerErasedView, PaymentEventView, PaymentQuery, PaymentView, RefundBody, ResolveBody,
+    ReviewBody, WaitQuery,
+};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -53,6 +56,7 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(capture))
         .routes(routes!(refund))
         .routes(routes!(cancel))
+        .routes(routes!(erase_payer))
         .routes(routes!(links, make_link))
         .routes(routes!(edit_link))
         .routes(routes!(webhooks))
@@ -217,6 +221,17 @@ async fn refund(
     responses((status = 200, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn cancel(State(deps): State<Deps>, call: Call, Path(id): Path<IntentId>) -> Result<Answer<PaymentView>, Problem> {
     effect(&deps.store, &call, id, |tx, id| Box::pin(async move { Ok(PaymentView::from(&commands::cancel(tx, id).await?)) })).await
+}
+
+/// Forgets what the payers with an email address told us. Amounts and identifiers stay: the books need them.
+#[utoipa::path(post, path = "/v1/payments/erase-payer", tag = "payments", request_body = PayerBody,
+    responses((status = 200, body = PayerErasedView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn erase_payer(State(deps): State<Deps>, call: Call, Json(body): Json<PayerBody>) -> Result<Answer<PayerErasedView>, Problem> {
+    let email = body.email()?;
+    effect(&deps.store, &call, email, |tx, email| {
+        Box::pin(async move { Ok(PayerErasedView { payments: commands::erase_payer(tx, &email).await? }) })
+    })
+    .await
 }
 
 /// Lists payment links, the newest first.

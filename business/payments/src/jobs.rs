@@ -17,7 +17,7 @@ use crate::commands::{self, locked, record};
 use crate::error::PaymentError;
 use crate::health::{FailureKind, Health, Operation, Permit};
 use crate::intent::{Event, Intent, IntentId, Observation, Seen, StepState};
-use crate::provider::{Account, Done, ErrorClass, Failure, Order, Provider, ProviderId, Question, Told};
+use crate::provider::{Account, Done, ErrorClass, Failure, Order, Payer, Provider, ProviderId, Question, Told};
 use crate::steps::{DAILY_FROM, Need, Step, Surroundings, pause};
 use crate::webhook::WebhookId;
 use crate::{fail, queries, steps};
@@ -84,8 +84,6 @@ impl Job for ExpireIntent {
 pub struct WorkWebhook {
     /// Which.
     pub webhook: WebhookId,
-    /// How often it had come by then: a hint that comes again is a hint again.
-    pub times: i64,
 }
 
 impl Job for WorkWebhook {
@@ -136,7 +134,10 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
     let (adapter, account, token) = opened(&context, attempt.provider).await?;
     let abilities = adapter.abilities();
     let around = Surroundings {
-        payer: queries::payer(&mut reads, workspace, job.intent).await?,
+        payer: match job.step {
+            Step::Attempt(_) => queries::payer(&mut reads, workspace, job.intent).await?,
+            _ => Payer::default(),
+        },
         return_url: format!("{}/pay/{}/back", engine.public_url, intent.id),
         webhook_url: format!("{}/v1/payments/webhooks/{token}", engine.public_url),
     };
@@ -268,9 +269,11 @@ async fn mark(context: &JobContext, job: &Conduct) -> Result<bool, JobError> {
     Ok(marked.await?)
 }
 
+/// Records how a conversation ended, and says what that means of the attempt that it was about.
 async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Outcome, health: &Health) -> Result<Vec<Event>, PaymentError> {
     let before = locked(tx, workspace, job.intent).await?;
-    let mut events = follows(&before, job.step, outcome);
+    let told = follows(&before, job.step, outcome);
+    let mut events = told.clone();
     // What surely was not taken there is tried at the next provider, before the payer has seen anything.
     if let Some(class) = events.iter().find_map(|event| match event {
         Event::AttemptDeclined { class, .. } => Some(*class),
@@ -282,12 +285,12 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
             events.extend(commands::next_attempt(tx, workspace, &after, class, health).await?);
         }
     }
-    let after = record(tx, workspace, Some(before), events.clone()).await?;
+    let after = record(tx, workspace, Some(before), events).await?;
     if let Some(intent) = after.filter(|_| !job.is_extra) {
         look_again(tx, workspace, &intent, job.step, job.times).await?;
     }
     fail::at(fail::word(job.step), "recording");
-    Ok(events)
+    Ok(told)
 }
 
 /// The events that follow from how a conversation ended.

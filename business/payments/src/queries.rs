@@ -4,7 +4,7 @@ pub mod settlement;
 
 mod payout;
 
-use kernel::{Id as _, WorkspaceId};
+use kernel::WorkspaceId;
 use store::{Reads, StoreError, params};
 
 use crate::account::ProviderRecord;
@@ -143,10 +143,4 @@ pub async fn webhooks(
 ) -> Result<Vec<WebhookRow>, StoreError> {
     let before = before.map_or_else(|| LAST.to_owned(), |id| id.to_string());
     reads.rows(&sql::LIST_WEBHOOKS, params![&workspace, &before, state, limit], sql::webhook).await
-}
-
-/// The intent that an attempt, a capture or a refund of ours belongs to.
-pub async fn owner_of(reads: &mut impl Reads, workspace: WorkspaceId, reference: &str) -> Result<Option<IntentId>, StoreError> {
-    let owner = by_reference(reads, workspace, None, reference).await?;
-    Ok(owner.and_then(|(owner, _)| IntentId::parse(&owner).ok()))
 }

@@ -73,15 +73,10 @@ pub(crate) fn metadata(value: Option<&Value>) -> Checked {
     }
 }
 
-/// An email address, as far as a mail server would look.
+/// An email address.
 pub(crate) fn email(text: Option<&str>) -> Checked {
-    let is_good = |text: &str| {
-        text.len() <= 254
-            && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'))
-            && !text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | '"'))
-    };
     match text {
-        Some(text) if !is_good(text) => Err("must be an email address such as ada@example.org"),
+        Some(text) if people::Email::parse(text).is_err() => Err("must be an email address such as ada@example.org"),
         _ => Ok(()),
     }
 }

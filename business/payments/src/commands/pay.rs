@@ -4,9 +4,10 @@ use kernel::{FieldFault, Money, Timestamp, WorkspaceId};
 use risk::{Activity, ActivityKind, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Reads, Tx, params};
+use store::{Tx, params};
 
 use super::record::{locked, record};
+use crate::account::ProviderRecord;
 use crate::error::PaymentError;
 use crate::health::Health;
 use crate::intent::{AttemptId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent, RefundId};
@@ -103,7 +104,9 @@ pub async fn create(tx: &mut Tx, new: NewPayment) -> Result<Intent, PaymentError
 pub async fn create_in(tx: &mut Tx, workspace: WorkspaceId, new: NewPayment) -> Result<Intent, PaymentError> {
     new.check()?;
     let id: IntentId = tx.new_id();
-    let payer = Payer { name: new.payer_name, email: new.payer_email, phone: new.payer_phone };
+    // Written as it is looked for when somebody is to be forgotten.
+    let email = new.payer_email.and_then(|email| people::Email::parse(&email).ok()).map(|email| email.as_str().to_owned());
+    let payer = Payer { name: new.payer_name, email, phone: new.payer_phone };
     let asked = NewIntent {
         id,
         amount: new.amount,
@@ -137,23 +140,17 @@ pub async fn keep_payer(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, payer
 /// was checked, or pays for themselves.
 pub async fn start(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, health: &Health) -> Result<Intent, PaymentError> {
     let intent = locked(tx, workspace, id).await?;
-    let plan = plan(tx, workspace, &intent, health).await?;
-    let events = begin(tx, workspace, &intent, &plan).await?;
+    let provider = next_provider(tx, workspace, &intent, health, &[]).await?;
+    let events = begin(tx, workspace, &intent, &provider).await?;
     record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
 
-/// The events that begin an attempt of `intent`.
-pub(crate) async fn begin(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, plan: &[ProviderId]) -> Result<Vec<Event>, PaymentError> {
-    for provider in plan {
-        let Some(provider) = queries::find_provider(tx, workspace, *provider).await?.filter(|provider| provider.is_enabled) else {
-            continue;
-        };
-        let id: AttemptId = tx.new_id();
-        let mut events = intent.start_attempt(id, provider.id, provider.dialect, tx.now())?;
-        events.extend(watched(tx, workspace, intent, id, &provider.name).await?);
-        return Ok(events);
-    }
-    Err(PaymentError::NoProvider(Nobody { rule: None, because: Vec::new() }))
+/// The events that begin an attempt of `intent` at `provider`.
+async fn begin(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, provider: &ProviderRecord) -> Result<Vec<Event>, PaymentError> {
+    let id: AttemptId = tx.new_id();
+    let mut events = intent.start_attempt(id, provider.id, provider.dialect, tx.now())?;
+    events.extend(watched(tx, workspace, intent, id, &provider.name).await?);
+    Ok(events)
 }
 
 /// What monitoring says before a byte leaves: nothing where it allows the attempt.
@@ -225,31 +222,33 @@ pub(crate) async fn next_attempt(
     if routing::next_step(class, tried.len()) != NextStep::TryNext {
         return Ok(Vec::new());
     }
-    let plan = match plan(tx, workspace, intent, health).await {
+    let provider = match next_provider(tx, workspace, intent, health, &tried).await {
         Err(PaymentError::NoProvider(_)) => return Ok(Vec::new()),
-        plan => plan?,
+        provider => provider?,
     };
-    let left: Vec<ProviderId> = plan.into_iter().filter(|provider| !tried.contains(provider)).collect();
-    match begin(tx, workspace, intent, &left).await {
-        Ok(events) => Ok(events),
-        Err(PaymentError::NoProvider(_) | PaymentError::Refused(_)) => Ok(Vec::new()),
-        Err(error) => Err(error),
+    match begin(tx, workspace, intent, &provider).await {
+        Err(PaymentError::Refused(_)) => Ok(Vec::new()),
+        begun => begun,
     }
 }
 
-/// The providers that may take `intent`, in the order they are to be tried.
-pub async fn plan(
-    reads: &mut impl Reads,
+/// The first provider of the plan for `intent` that was not `tried` before.
+async fn next_provider(
+    tx: &mut Tx,
     workspace: WorkspaceId,
     intent: &Intent,
     health: &Health,
-) -> Result<Vec<ProviderId>, PaymentError> {
-    let (_, rules) = queries::routes(reads, workspace).await?;
+    tried: &[ProviderId],
+) -> Result<ProviderRecord, PaymentError> {
+    let (_, rules) = queries::routes(tx, workspace).await?;
     let rules = routing::stored(&rules).map_err(store::StoreError::decode)?;
-    let providers = queries::providers(reads, workspace).await?;
+    let providers = queries::providers(tx, workspace).await?;
     let enabled = providers.iter().filter(|provider| provider.is_enabled);
     let candidates: Vec<_> = enabled.map(|provider| health.candidate(provider)).collect();
-    routing::plan(&rules, &candidates, &Wanted::of(intent)).map_err(PaymentError::NoProvider)
+    let plan = routing::plan(&rules, &candidates, &Wanted::of(intent)).map_err(PaymentError::NoProvider)?;
+    let next = plan.into_iter().find(|provider| !tried.contains(provider));
+    let found = next.and_then(|id| providers.into_iter().find(|provider| provider.id == id));
+    found.ok_or(PaymentError::NoProvider(Nobody { rule: None, because: Vec::new() }))
 }
 
 /// Calls a payment off: what was authorized is released. What was captured is refunded instead.

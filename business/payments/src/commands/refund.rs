@@ -1,6 +1,6 @@
 //! Taking what was authorized, and giving money back.
 
-use kernel::WorkspaceId;
+use serde_json::json;
 use store::{Tx, params};
 
 use super::record::{locked, record};
@@ -53,7 +53,12 @@ pub async fn refund(
     Ok((intent, refund))
 }
 
-/// Forgets what the payers with this email address told us. Amounts and identifiers stay: the books need them.
-pub async fn erase(tx: &mut Tx, workspace: WorkspaceId, email: &str) -> Result<u64, PaymentError> {
-    Ok(tx.execute(&sql::ERASE_PAYERS, params![&workspace, email]).await?)
+/// Forgets what the payers with this email address told us, and says of how many payments. Amounts and identifiers stay: the books
+/// need them.
+pub async fn erase_payer(tx: &mut Tx, email: &people::Email) -> Result<u64, PaymentError> {
+    let workspace = tx.caller().may(grants::MANAGE)?;
+    let forgotten = tx.execute(&sql::ERASE_PAYERS, params![&workspace, email.as_str()]).await?;
+    // Whom it was about is not written down once more.
+    outbox::audit(tx, workspace, "payments.payer_erased", &workspace.to_string(), &json!({ "payments": forgotten })).await?;
+    Ok(forgotten)
 }

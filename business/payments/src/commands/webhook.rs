@@ -83,7 +83,7 @@ async fn keep(
         Trust::Hint => "hint",
     };
     if tx.execute(&sql::INSERT_WEBHOOK, params![&workspace, &id, &provider, digest, now, headers, body, word]).await? == 1 {
-        outbox::enqueue(tx, workspace, &WorkWebhook { webhook: id, times: 1 }).await?;
+        outbox::enqueue(tx, workspace, &WorkWebhook { webhook: id }).await?;
         fail::at("webhook", "keeping");
         return Ok(());
     }
@@ -92,7 +92,7 @@ async fn keep(
     if trust != Trust::Signed {
         let known = tx.row(&sql::FIND_WEBHOOK_ID, params![&workspace, &provider, digest], |row| row.id::<WebhookId>("id")).await?;
         if let Some(webhook) = known {
-            outbox::enqueue(tx, workspace, &WorkWebhook { webhook, times: 2 }).await?;
+            outbox::enqueue(tx, workspace, &WorkWebhook { webhook }).await?;
         }
     }
     Ok(())

@@ -93,7 +93,7 @@ pub struct ProviderWebhookView {
     pub provider: String,
     /// `signed`, `checked_later` or `hint`.
     pub trust: String,
-    /// received, applied, ignored, forged or unreadable.
+    /// received, applied, ignored or unreadable.
     pub state: String,
     /// Why.
     pub note: Option<String>,

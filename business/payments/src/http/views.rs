@@ -176,6 +176,28 @@ impl ResolveBody {
     }
 }
 
+/// Who is to be forgotten.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PayerBody {
+    /// Their email address.
+    #[schema(example = "ada@example.org")]
+    email: String,
+}
+
+impl PayerBody {
+    pub(super) fn email(&self) -> Result<people::Email, PaymentError> {
+        people::Email::parse(&self.email).map_err(|_| PaymentError::field("email", "must be an email address such as ada@example.org"))
+    }
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PayerErasedView {
+    /// Of so many payments.
+    pub payments: u64,
+}
+
 /// How much is to be given back.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

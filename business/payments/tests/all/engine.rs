@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::{AttemptState, CaptureMethod, IntentState, StepState};
+use payments::{AttemptState, CaptureMethod, IntentState, StepState, commands};
 use sim::Dialect;
 use sim::faults::{Fault, Rule};
 
@@ -29,6 +29,21 @@ async fn a_payment_is_paid_on_the_providers_page_and_stands_in_the_books() {
     assert!(till.refund(intent.id, Some(751)).await.is_err(), "no more is given back than was taken");
     assert_eq!(till.refund(intent.id, None).await.unwrap().refunded_minor(), 1_250);
     assert_eq!((till.balance("payments.clearing.stripe.eur").await, till.truth()), (0, 0));
+    till.close().await;
+}
+
+#[tokio::test]
+async fn a_payer_is_forgotten_and_the_payment_stays() {
+    let till = Till::new(&[Dialect::Stripe]).await;
+    let intent = till.begin(1_250, "EUR", CaptureMethod::Automatic).await;
+    let payer = async || payments::queries::payer(&mut till.store.read(), till.workspace, intent.id).await.unwrap();
+    assert_eq!(payer().await.email.as_deref(), Some("ada@example.org"));
+    let email = people::Email::parse("Ada@Example.org").unwrap();
+    let forget = || till.write(email.clone(), |tx, email| Box::pin(async move { commands::erase_payer(tx, &email).await }));
+    assert_eq!((forget().await.unwrap(), forget().await.unwrap()), (1, 0));
+    let payer = payer().await;
+    assert_eq!((payer.name, payer.email, payer.phone), (None, None, None));
+    assert_eq!(till.intent(intent.id).await.amount, intent.amount);
     till.close().await;
 }
 

@@ -1,7 +1,8 @@
 //! The filter at the door: what is refused, what is let in, and that nothing of it stays anywhere.
 
+use std::cell::RefCell;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use axum::body::Body;
 use gateway::card_numbers::{CardNumberRules, Declared};
@@ -163,8 +164,32 @@ async fn a_route_that_redacts_is_never_refused() {
     assert_eq!(world.post("/v1/things", &format!(r#"{{"name": "{CARD}"}}"#), &[]).await.code(), "card_number", "other routes refuse");
 }
 
-/// Writes down every field of every event and span of its thread.
-struct Listener(Arc<Mutex<String>>);
+thread_local! {
+    /// What this thread logs, once it wants to know.
+    static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Writes down every field of every event and span of the threads that listen. It is the listener of the whole process: whether a line of
+/// the code is listened to is remembered for all threads, and asked of the thread that comes by first.
+struct Listener;
+
+impl Listener {
+    fn note(line: &str) {
+        HEARD.with_borrow_mut(|heard| heard.iter_mut().for_each(|heard| heard.push_str(line)));
+    }
+
+    /// What `work` logs on this thread.
+    async fn hears(work: impl Future<Output = ()>) -> String {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            tracing::subscriber::set_global_default(Self).unwrap();
+            tracing::callsite::rebuild_interest_cache();
+        });
+        HEARD.set(Some(String::new()));
+        work.await;
+        HEARD.take().unwrap()
+    }
+}
 
 struct Line(String);
 
@@ -181,20 +206,20 @@ impl tracing::Subscriber for Listener {
     fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
         let mut line = Line(String::new());
         span.record(&mut line);
-        self.0.lock().unwrap().push_str(&line.0);
+        Self::note(&line.0);
         tracing::span::Id::from_u64(1)
     }
     fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
         let mut line = Line(String::new());
         values.record(&mut line);
-        self.0.lock().unwrap().push_str(&line.0);
+        Self::note(&line.0);
     }
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(format!("{} ", event.metadata().target()));
         event.record(&mut line);
         line.0.push('\n');
-        self.0.lock().unwrap().push_str(&line.0);
+        Self::note(&line.0);
     }
     fn enter(&self, _: &tracing::span::Id) {}
     fn exit(&self, _: &tracing::span::Id) {}
@@ -203,13 +228,12 @@ impl tracing::Subscriber for Listener {
 #[tokio::test]
 async fn no_line_of_the_log_and_no_trace_holds_the_number() {
     let world = World::new().await;
-    let heard = Arc::new(Mutex::new(String::new()));
-    let guard = tracing::subscriber::set_default(Listener(Arc::clone(&heard)));
-    refused(&world.post("/v1/things", &format!(r#"{{"name": "{CARD}"}}"#), &[]).await);
-    refused(&world.get(&format!("/v1/things/{DIGITS}?note={DIGITS}"), &[("x-note", CARD), ("user-agent", DIGITS)]).await);
-    refused(&world.get(&format!("/nowhere/{DIGITS}"), &[("x-request-id", DIGITS)]).await);
-    drop(guard);
-    let heard = heard.lock().unwrap();
+    let heard = Listener::hears(async {
+        refused(&world.post("/v1/things", &format!(r#"{{"name": "{CARD}"}}"#), &[]).await);
+        refused(&world.get(&format!("/v1/things/{DIGITS}?note={DIGITS}"), &[("x-note", CARD), ("user-agent", DIGITS)]).await);
+        refused(&world.get(&format!("/nowhere/{DIGITS}"), &[("x-request-id", DIGITS)]).await);
+    });
+    let heard = heard.await;
     assert_eq!(heard.matches("gateway::access").count(), 3, "{heard}");
     assert!(!heard.contains("4242"), "{heard}");
 }

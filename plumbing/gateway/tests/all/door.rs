@@ -168,6 +168,22 @@ async fn an_address_and_a_caller_have_their_allowances() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_route_of_machines_takes_as_much_from_an_address_as_from_a_caller() {
+    let limits =
+        LimitSettings { address: Rate { requests: 1, per_s: 60 }, caller: Rate { requests: 3, per_s: 60 }, ..LimitSettings::default() };
+    let world = World::with(DoorSettings { limits, machine_routes: vec!["/v1/lines"], ..DoorSettings::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(world.get("/v1/lines", &[]).await.status, 200);
+    }
+    assert_eq!(world.get("/v1/lines", &[]).await.status, 429);
+    let form = || {
+        with_headers(Request::post("/form"), &[("content-type", "application/x-www-form-urlencoded")]).body(Body::from("name=a")).unwrap()
+    };
+    assert_eq!(world.send(form()).await.status, 200, "other routes keep their own count");
+    assert_eq!(world.send(form()).await.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guessing_keys_is_slow() {
     let limits = LimitSettings { sign_in: Rate { requests: 3, per_s: 60 }, ..LimitSettings::default() };
     let world = World::with(DoorSettings { limits, ..DoorSettings::default() }).await;
