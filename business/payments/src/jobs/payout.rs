@@ -90,15 +90,25 @@ pub async fn conduct_payout(engine: Engine, job: ConductPayout, context: JobCont
     match payout.state {
         PayoutState::Requested => check_name(&engine, &payout, &job, &context).await,
         PayoutState::Approved => {
-            context
+            let is_reserved = context
                 .write((workspace, job), |tx, (workspace, job)| {
                     Box::pin(async move {
                         let payout = commands::try_reserve(tx, workspace, job.payout).await?;
+                        if payout.is_reserved {
+                            fail::at("payout", "reserving");
+                        }
                         let waits = payout.state == PayoutState::Approved && payout.waits_for == Some(Wait::InsufficientFloat);
-                        if waits && !job.is_extra { look_again(tx, workspace, &payout, job.times).await } else { Ok(()) }
+                        if waits && !job.is_extra {
+                            look_again(tx, workspace, &payout, job.times).await?;
+                        }
+                        Ok::<_, PaymentError>(payout.is_reserved)
                     })
                 })
-                .await
+                .await?;
+            if is_reserved {
+                fail::at("payout", "reserved");
+            }
+            Ok(())
         }
         PayoutState::FundsReserved
         | PayoutState::Submitted
@@ -137,6 +147,9 @@ async fn check_name(engine: &Engine, payout: &Payout, job: &ConductPayout, conte
                 Outcome::NotFound
             })
             .await;
+            if told.is_some() {
+                fail::at("payout", "named");
+            }
             told.or_else(|| (job.times >= NAME_TRIES_MAX).then_some(NameCheck::NotTold))
         }
     };
