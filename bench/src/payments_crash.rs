@@ -1,43 +1,33 @@
-//! `kill -9` at random moments, and at every fail point, while payments are made, captured, refunded and told by webhooks over
-//! three simulated providers that fail now and then: in the end the providers' movements, the ledger and the payments agree to
-//! the unit.
+//! `kill -9` at random moments, and at every fail point, while payments are made, captured, refunded, paid out and told by
+//! webhooks over simulated providers that fail now and then: in the end the providers' movements, the ledger, the payments and
+//! the payouts agree to the unit.
 
 mod load;
+mod paid_out;
+mod people;
 mod proof;
+mod scene;
+mod settled;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::Method;
 use kernel::Entropy;
 use serde_json::{Value, json};
 use store::testing::{TestPlace, fresh_place};
 
 use crate::Options;
 use crate::client::Client;
-use crate::payments_bench::{Account, monnify, stripe};
 use crate::process::{Server, free_port};
 use load::Load;
 use proof::Proof;
-
-/// What goes wrong at the providers in one of ten calls, each with the operation that it happens to.
-const FAULTS: [(&str, &str); 11] = [
-    ("create", "error_500"),
-    ("create", "cut"),
-    ("create", "error_500_after"),
-    ("capture", "error_500_after"),
-    ("capture", "cut"),
-    ("refund", "error_500_after"),
-    ("refund", "cut"),
-    ("query", "not_found"),
-    ("pay", "duplicate_webhook"),
-    ("pay", "no_webhook"),
-    ("pay", "forged_webhook"),
-];
+use scene::House;
+use settled::Settled;
 
 /// Where the process can be made to end itself, between two steps each: docs/payments.md says where they stand.
-const FAIL_POINTS: [&str; 18] = [
+const FAIL_POINTS: [&str; 25] = [
     "attempt.marked",
     "attempt.answered",
     "attempt.recording",
@@ -50,6 +40,13 @@ const FAIL_POINTS: [&str; 18] = [
     "refund.answered",
     "refund.recording",
     "refund.recorded",
+    "payout.named",
+    "payout.reserving",
+    "payout.reserved",
+    "payout.marked",
+    "payout.answered",
+    "payout.recording",
+    "payout.recorded",
     "webhook.checked",
     "webhook.keeping",
     "webhook.kept",
@@ -61,72 +58,23 @@ const FAIL_POINTS: [&str; 18] = [
 /// How long the installation has to learn what it does not know, once nothing fails any more.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 
-fn paypal() -> Account {
-    (
-        "paypal",
-        json!({ "webhook_id": sim::PAYPAL_WEBHOOK_ID }),
-        json!({ "client_id": sim::PAYPAL_CLIENT, "client_secret": sim::PAYPAL_SECRET }),
-    )
+/// What one engine's run showed.
+struct Shown {
+    proof: Proof,
+    settled: Settled,
+    killed: u64,
+    hit: u64,
+    slowest: Duration,
 }
 
-/// The product at an address that it comes back to, and how it is started.
-struct House {
-    listen: String,
-    data: std::path::PathBuf,
-    settings: Vec<String>,
-}
-
-impl House {
-    fn settings(&self) -> Vec<&str> {
-        self.settings.iter().map(String::as_str).collect()
+impl Shown {
+    fn is_sound(&self) -> bool {
+        self.proof.is_sound() && self.settled.is_sound()
     }
-
-    async fn start(&self) -> Result<Server, String> {
-        Server::tessera_at(&self.listen, &self.data, &self.settings()).await
-    }
-
-    /// Starts it so that it ends itself at a fail point: that may be before it greets.
-    fn start_to_fail(&self, point: &str) -> Result<Server, String> {
-        Server::spawn_with(&self.listen, &self.data, &self.settings(), &[("TESSERA_FAIL_AT", point)])
-    }
-}
-
-/// Accounts at the simulator, and rules that send each method of paying to its own.
-async fn furnish(client: &Client, bank: &Client, sim: &Server, house: &str) -> Result<(), String> {
-    for provider in client.must(Method::GET, "/v1/payment-providers", None).await?["items"].as_array().into_iter().flatten() {
-        let path = format!("/v1/payment-providers/{}", provider["id"].as_str().unwrap_or_default());
-        client.must(Method::PATCH, &path, Some(&json!({ "version": provider["version"], "is_enabled": false }))).await?;
-    }
-    let mut rules = Vec::new();
-    for (word, settings, secrets) in [stripe(), paypal(), monnify()] {
-        let body = json!({
-            "name": format!("crash-{word}"), "dialect": word, "base_url": format!("{}/{word}", sim.url), "settings": settings,
-            "secrets": secrets,
-        });
-        let added = client.must(Method::POST, "/v1/payment-providers", Some(&body)).await?;
-        rules.push(json!({ "name": word, "when": { "methods": [word] }, "then": { "chain": [added["id"]] } }));
-        let url = added["webhook_url"].as_str().unwrap_or_default();
-        let path = url.split_once("/v1/").map_or(url, |(_, path)| path);
-        bank.must(Method::PUT, &format!("/sim/{word}/webhook"), Some(&json!({ "url": format!("http://{house}/v1/{path}") }))).await?;
-    }
-    client.must(Method::PUT, "/v1/payment-routes", Some(&json!({ "version": 0, "rules": rules }))).await?;
-    Ok(())
-}
-
-async fn misbehave(bank: &Client, percent: u64) -> Result<(), String> {
-    for (operation, fault) in FAULTS {
-        let rule = json!({ "operation": operation, "fault": fault, "rate_percent": percent });
-        bank.must(Method::POST, "/sim/faults", Some(&rule)).await?;
-    }
-    Ok(())
-}
-
-async fn behave(bank: &Client) -> Result<(), String> {
-    bank.must(Method::DELETE, "/sim/faults", None).await.map(|_| ())
 }
 
 /// One engine's run.
-async fn one(options: &Options, engine: &str, kills: u64, entropy: &Entropy) -> Result<(Proof, u64, u64, Duration), String> {
+async fn one(options: &Options, engine: &str, kills: u64, entropy: &Entropy) -> Result<Shown, String> {
     let place: Option<TestPlace> = if engine == "postgres" { Some(fresh_place().await) } else { None };
     let database = place.as_ref().and_then(|place| place.config().database_url);
     if engine == "postgres" && database.is_none() {
@@ -144,9 +92,9 @@ async fn one(options: &Options, engine: &str, kills: u64, entropy: &Entropy) -> 
     let sim = Server::myself("simulator").await?;
     let client = Arc::new(Client::new(&server.url, &server.told("api_key")?));
     let bank = Arc::new(Client::new(&sim.url, ""));
-    furnish(&client, &bank, &sim, &house.listen).await?;
-    misbehave(&bank, 4).await?;
-    let load = Load::start(&client, &bank, entropy.below(u64::MAX));
+    let desk = Arc::new(scene::furnish(&client, &bank, &sim, &house).await?);
+    scene::misbehave(&bank).await?;
+    let load = Load::start(&client, &bank, &desk, entropy.below(u64::MAX));
     let life_ms = if options.quick { 1_500 } else { 2_500 };
     let (mut killed, mut slowest) = (0, Duration::ZERO);
     while killed < kills {
@@ -159,16 +107,23 @@ async fn one(options: &Options, engine: &str, kills: u64, entropy: &Entropy) -> 
     }
     let hit = points(options, &house, &mut server).await?;
     let made = load.stop().await?;
-    behave(&bank).await?;
-    let proof = proof::settle(&client, &bank, SETTLES_WITHIN).await?;
+    scene::behave(&bank).await?;
+    let proof = proof::settle(&client, &bank, &desk, SETTLES_WITHIN).await?;
     println!(
-        "{engine}: {killed} kills, {hit} fail points hit, {made} payments begun, slowest start {:.0} ms",
+        "{engine}: {killed} kills, {hit} fail points hit, {} payments and {} payouts begun, slowest start {:.0} ms",
+        made.payments.load(Ordering::Relaxed),
+        made.payouts.load(Ordering::Relaxed),
         slowest.as_secs_f64() * 1000.0
     );
+    proof.print();
+    // What did not agree before would show again.
+    let settled = if proof.is_sound() { settled::settle(&house, &mut server, &client, &bank, &desk).await? } else { Settled::default() };
+    settled.print();
     server.stop().await?;
     sim.stop().await?;
-    keep(&work, proof.is_sound());
-    Ok((proof, killed, hit, slowest))
+    let shown = Shown { proof, settled, killed, hit, slowest };
+    keep(&work, shown.is_sound());
+    Ok(shown)
 }
 
 fn keep(work: &Path, is_sound: bool) {
@@ -207,13 +162,13 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
     let mut figures = json!({ "kills": 0, "seed": seed, "engines": {} });
     let mut is_sound = true;
     for engine in ["sqlite", "postgres"].into_iter().filter(|engine| wanted.is_none_or(|wanted| wanted == *engine)) {
-        let (proof, killed, hit, slowest) = one(options, engine, kills, &Entropy::seeded(seed)).await?;
-        proof.print();
-        is_sound &= proof.is_sound();
-        let mut of_engine = proof.figures();
-        of_engine["kills"] = json!(killed);
-        of_engine["fail_points_hit"] = json!(hit);
-        of_engine["slowest_start_ms"] = json!((slowest.as_secs_f64() * 1000.0).round());
+        let shown = one(options, engine, kills, &Entropy::seeded(seed)).await?;
+        is_sound &= shown.is_sound();
+        let mut of_engine = shown.proof.figures();
+        of_engine["settlement"] = shown.settled.figures();
+        of_engine["kills"] = json!(shown.killed);
+        of_engine["fail_points_hit"] = json!(shown.hit);
+        of_engine["slowest_start_ms"] = json!((shown.slowest.as_secs_f64() * 1000.0).round());
         for name in ["kills", "charged_without_entry", "entry_without_charge", "doubled", "difference_minor"] {
             figures[name] = json!(figures[name].as_u64().unwrap_or(0) + of_engine[name].as_u64().unwrap_or(0));
         }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::paid_out;
+use super::scene::{Desk, Sums};
 use crate::client::Client;
 
 /// What does not agree, and how much there was of it.
@@ -13,23 +15,23 @@ use crate::client::Client;
 pub(super) struct Proof {
     charged: u64,
     refunded: u64,
-    charged_without_entry: u64,
-    entry_without_charge: u64,
-    doubled: u64,
-    difference_minor: u64,
-    odd: Vec<String>,
+    pub(super) payouts: u64,
+    pub(super) payouts_returned: u64,
+    pub(super) payouts_open: u64,
+    pub(super) charged_without_entry: u64,
+    pub(super) entry_without_charge: u64,
+    pub(super) doubled: u64,
+    pub(super) difference_minor: u64,
+    pub(super) odd: Vec<String>,
     settled_s: u64,
 }
 
-/// Money by who has it (`stripe eur`), in minor units.
-type Sums = BTreeMap<String, i64>;
-
-fn number(value: &Value) -> i64 {
+pub(super) fn number(value: &Value) -> i64 {
     value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok())).unwrap_or(0)
 }
 
 /// Every movement of the simulator.
-async fn movements(bank: &Client) -> Result<Vec<Value>, String> {
+pub(super) async fn movements(bank: &Client) -> Result<Vec<Value>, String> {
     let mut all: Vec<Value> = Vec::new();
     loop {
         let after = all.last().map_or(0, |last| number(&last["sequence"]));
@@ -42,7 +44,7 @@ async fn movements(bank: &Client) -> Result<Vec<Value>, String> {
 }
 
 /// What the clearing accounts say.
-async fn ledger(client: &Client) -> Result<Sums, String> {
+pub(super) async fn clearing(client: &Client) -> Result<Sums, String> {
     let mut sums = Sums::new();
     for account in client.all("/v1/ledger/accounts").await? {
         let code = account["code"].as_str().unwrap_or_default();
@@ -55,20 +57,11 @@ async fn ledger(client: &Client) -> Result<Sums, String> {
 }
 
 /// Compares the three; what is still on its way shows as a difference.
-async fn compare(client: &Client, bank: &Client) -> Result<Proof, String> {
+async fn compare(client: &Client, desk: &Desk, movements: &[Value]) -> Result<Proof, String> {
     let mut proof = Proof::default();
-    let words: BTreeMap<String, String> = client.must(Method::GET, "/v1/payment-providers", None).await?["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|provider| {
-            let text = |name: &str| provider[name].as_str().unwrap_or_default().to_owned();
-            (text("id"), text("dialect"))
-        })
-        .collect();
     // What was taken and given back there, by whose reference it was.
     let (mut truth, mut taken, mut given) = (Sums::new(), BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
-    for movement in movements(bank).await? {
+    for movement in movements {
         let text = |name: &str| movement[name].as_str().unwrap_or_default().to_owned();
         let (amount, reference) = (number(&movement["amount_minor"]), text("reference"));
         let place = format!("{} {}", text("dialect"), text("currency").to_lowercase());
@@ -94,7 +87,7 @@ async fn compare(client: &Client, bank: &Client) -> Result<Proof, String> {
         let currency = payment["currency"].as_str().unwrap_or_default().to_lowercase();
         for attempt in payment["attempts"].as_array().into_iter().flatten() {
             let id = attempt["id"].as_str().unwrap_or_default();
-            let word = attempt["provider"].as_str().and_then(|provider| words.get(provider)).cloned().unwrap_or_default();
+            let word = desk.word(&attempt["provider"]);
             let ours = number(&attempt["captured_minor"]);
             let captures: Vec<&str> =
                 attempt["captures"].as_array().into_iter().flatten().filter_map(|capture| capture["id"].as_str()).collect();
@@ -109,8 +102,7 @@ async fn compare(client: &Client, bank: &Client) -> Result<Proof, String> {
             let theirs = given.get(id).copied().unwrap_or(0);
             all_given += theirs;
             let owner = payment["attempts"].as_array().into_iter().flatten().find(|attempt| attempt["id"] == refund["attempt"]);
-            let word =
-                owner.and_then(|owner| owner["provider"].as_str()).and_then(|provider| words.get(provider)).cloned().unwrap_or_default();
+            let word = owner.map_or("", |owner| desk.word(&owner["provider"]));
             *said.entry(format!("{word} {currency}")).or_default() -= ours;
             proof.weigh(ours, theirs, &format!("{id} ({}, payment {})", refund["state"], payment["id"]));
         }
@@ -121,7 +113,7 @@ async fn compare(client: &Client, bank: &Client) -> Result<Proof, String> {
         proof.charged_without_entry += 1;
         proof.odd.push(format!("{unnamed} moved under names that no payment has"));
     }
-    let booked = ledger(client).await?;
+    let booked = clearing(client).await?;
     let places: std::collections::BTreeSet<&String> = truth.keys().chain(said.keys()).chain(booked.keys()).collect();
     for place in places {
         let of = |sums: &Sums| sums.get(place).copied().unwrap_or(0);
@@ -132,14 +124,18 @@ async fn compare(client: &Client, bank: &Client) -> Result<Proof, String> {
             proof.odd.push(format!("{place}: {truth} there, {said} by the payments, {booked} in the ledger"));
         }
     }
+    paid_out::compare(&mut proof, client, desk, movements).await?;
     Ok(proof)
 }
 
-/// Compares until all agree, and once more a while later; or until the time is over.
-pub(super) async fn settle(client: &Client, bank: &Client, within: Duration) -> Result<Proof, String> {
+/// Compares until all agree and every payout has ended, and once more a while later; or until the time is over.
+pub(super) async fn settle(client: &Client, bank: &Client, desk: &Desk, within: Duration) -> Result<Proof, String> {
     let began = Instant::now();
+    paid_out::fill(client, desk).await?;
+    let mut round = 0;
     loop {
-        let mut proof = compare(client, bank).await?;
+        // What moves while the others are read shows as a difference, and not in the next round any more.
+        let mut proof = compare(client, desk, &movements(bank).await?).await?;
         proof.settled_s = began.elapsed().as_secs();
         if began.elapsed() > within {
             return Ok(proof);
@@ -147,18 +143,20 @@ pub(super) async fn settle(client: &Client, bank: &Client, within: Duration) -> 
         if proof.is_sound() {
             // What is late must not move it any more.
             tokio::time::sleep(Duration::from_secs(3)).await;
-            let mut later = compare(client, bank).await?;
+            let mut later = compare(client, desk, &movements(bank).await?).await?;
             later.settled_s = proof.settled_s;
             if later.is_sound() {
                 return Ok(later);
             }
         }
+        paid_out::work_off(client, bank, desk, round).await?;
+        round += 1;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }
 
 impl Proof {
-    fn weigh(&mut self, ours: i64, theirs: i64, what: &str) {
+    pub(super) fn weigh(&mut self, ours: i64, theirs: i64, what: &str) {
         match (ours, theirs) {
             (ours, theirs) if ours == theirs => return,
             (0, _) => self.charged_without_entry += 1,
@@ -169,18 +167,22 @@ impl Proof {
     }
 
     pub(super) fn is_sound(&self) -> bool {
-        self.charged_without_entry + self.entry_without_charge + self.doubled + self.difference_minor == 0
+        self.charged_without_entry + self.entry_without_charge + self.doubled + self.difference_minor + self.payouts_open == 0
     }
 
     pub(super) fn print(&self) {
         println!(
-            "  {} charges and {} refunds there; charged without entry {}, entry without charge {}, doubled {}, difference {}; settled in {} s",
+            "  {} charges, {} refunds and {} payouts there, {} of which came back; charged without entry {}, entry without charge {}, \
+             doubled {}, difference {}, payouts open {}; settled in {} s",
             self.charged,
             self.refunded,
+            self.payouts,
+            self.payouts_returned,
             self.charged_without_entry,
             self.entry_without_charge,
             self.doubled,
             self.difference_minor,
+            self.payouts_open,
             self.settled_s
         );
         for odd in self.odd.iter().take(20) {
@@ -190,7 +192,8 @@ impl Proof {
 
     pub(super) fn figures(&self) -> Value {
         json!({
-            "charges": self.charged, "refunds": self.refunded, "charged_without_entry": self.charged_without_entry,
+            "charges": self.charged, "refunds": self.refunded, "payouts": self.payouts, "payouts_returned": self.payouts_returned,
+            "payouts_open": self.payouts_open, "charged_without_entry": self.charged_without_entry,
             "entry_without_charge": self.entry_without_charge, "doubled": self.doubled, "difference_minor": self.difference_minor,
             "settled_s": self.settled_s,
         })
