@@ -196,6 +196,17 @@ pub fn parse_name(text: &str) -> Result<String, WordError> {
     Ok(text.to_owned())
 }
 
+/// Accounts whose code begins so are kept by a module for itself: it opens them when it needs them and has to be able to post to
+/// them at any time, so that nobody else opens or closes one.
+pub const KEPT_BY_MODULES: &[&str] = &["payments."];
+
+impl AccountCode {
+    /// Whether a module keeps the account for itself.
+    pub fn is_kept_by_a_module(&self) -> bool {
+        KEPT_BY_MODULES.iter().any(|kept| self.0.starts_with(kept))
+    }
+}
+
 /// What an account is opened with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAccount {

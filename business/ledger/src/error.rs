@@ -23,6 +23,9 @@ pub enum LedgerError {
     /// An account that holds something cannot be closed.
     #[error("the account holds something or has pending transfers: bring it to zero first")]
     NotEmpty,
+    /// A module keeps the account for itself.
+    #[error("the account is kept by a module, which posts to it at any time: it cannot be closed")]
+    KeptByModule,
     /// A posting that must stand was refused.
     #[error("the transfer was refused: {}", .outcome.as_str())]
     Refused {
@@ -62,7 +65,7 @@ impl Fault for LedgerError {
     fn kind(&self) -> Kind {
         match self {
             Self::NotFound { .. } => Kind::NotFound,
-            Self::CodeTaken { .. } | Self::NotEmpty | Self::Refused { .. } => Kind::Conflict,
+            Self::CodeTaken { .. } | Self::NotEmpty | Self::KeptByModule | Self::Refused { .. } => Kind::Conflict,
             Self::Invalid { .. } => Kind::Invalid,
             Self::Behind | Self::TooFarBehind => Kind::Unavailable,
             Self::NotAllowed(_) => Kind::Forbidden,
@@ -75,6 +78,7 @@ impl Fault for LedgerError {
             Self::NotFound { .. } => "not_found",
             Self::CodeTaken { .. } => "account_code_taken",
             Self::NotEmpty => "account_not_empty",
+            Self::KeptByModule => "account_kept_by_module",
             Self::Refused { outcome, .. } => outcome.as_str(),
             Self::Invalid { .. } => "invalid",
             Self::Behind | Self::TooFarBehind => "books_behind",

@@ -26,7 +26,9 @@ mod sql;
 mod transfer;
 pub mod verify;
 
-pub use account::{Account, AccountCode, AccountId, AccountKind, Limits, NewAccount, Side, Totals, Unit, WordError, parse_name};
+pub use account::{
+    Account, AccountCode, AccountId, AccountKind, KEPT_BY_MODULES, Limits, NewAccount, Side, Totals, Unit, WordError, parse_name,
+};
 pub use commands::{Owner, ensure, open, post, post_batch, wallet};
 pub use error::LedgerError;
 pub use http::{Deps, routes};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::Tx;
 
 use super::{Conversion, Converted, Owner};
-use crate::account::{Account, AccountId, NewAccount, Unit};
+use crate::account::{Account, AccountId, KEPT_BY_MODULES, NewAccount, Unit};
 use crate::error::LedgerError;
 use crate::judge::Judged;
 use crate::transfer::NewTransfer;
@@ -24,9 +24,12 @@ fn may(tx: &Tx) -> Result<WorkspaceId, LedgerError> {
     Ok(tx.caller().may(grants::POST)?)
 }
 
-/// Opens an account; its code must be free.
+/// Opens an account; its code must be free, and none of those that a module keeps for itself.
 pub async fn open(tx: &mut Tx, new: NewAccount) -> Result<Account, LedgerError> {
     let workspace = may(tx)?;
+    if let Some(kept) = KEPT_BY_MODULES.iter().find(|kept| new.code.as_str().starts_with(**kept)) {
+        return Err(LedgerError::field("code", format!("must not begin with {kept} which a module keeps for its own accounts")));
+    }
     super::open(tx, workspace, new).await
 }
 
@@ -43,9 +46,12 @@ pub async fn edit(tx: &mut Tx, id: AccountId, edit: AccountEdit) -> Result<Accou
     queries::account(tx, workspace, id).await
 }
 
-/// Closes an account that holds nothing.
+/// Closes an account that holds nothing, and that no module keeps for itself.
 pub async fn close(tx: &mut Tx, id: AccountId) -> Result<Account, LedgerError> {
     let workspace = may(tx)?;
+    if queries::account(tx, workspace, id).await?.code.is_kept_by_a_module() {
+        return Err(LedgerError::KeptByModule);
+    }
     super::close(tx, workspace, id).await
 }
 

@@ -547,3 +547,18 @@ async fn a_large_batch_waits_for_books_that_are_far_behind_and_a_small_one_does_
     let (answer, _) = tokio::join!(post("all-1", large(400)), house.world.book());
     assert_eq!(results(&answer.expect(200)), ["created"; 100]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_a_module_keeps_is_neither_opened_nor_closed_by_hand() {
+    let house = House::new().await;
+    let asked = json!({ "code": "payments.clearing.stripe.eur", "name": "Mine", "kind": "asset", "unit": "EUR" });
+    assert_eq!(house.ask("all-1", "POST", "/v1/ledger/accounts", Some(asked)).await.field().0, "code");
+    let code = ledger::AccountCode::parse("payments.clearing.stripe.eur").unwrap();
+    let unit = ledger::Unit::parse("EUR").unwrap();
+    let limits = ledger::Limits::None;
+    let new = ledger::NewAccount { code, name: "Clearing".to_owned(), kind: ledger::AccountKind::Asset, unit, limits, metadata: None };
+    let caller = Caller::system("test");
+    let opened = house.world.store.write(&caller, new, |tx, new| Box::pin(ledger::ensure(tx, workspace(1), new))).await.unwrap();
+    let path = format!("/v1/ledger/accounts/{}/close", opened.id);
+    assert_eq!(house.ask("all-1", "POST", &path, None).await.expect(409)["code"], "account_kept_by_module");
+}
