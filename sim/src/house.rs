@@ -139,6 +139,16 @@ impl House {
         })
     }
 
+    /// The payer of a page sends money again.
+    pub(crate) fn pay_more(&self, page: &Page, amount_minor: i64, is_apart: bool) -> Result<(), String> {
+        self.act(page.dialect, &WebhookPlan::default(), |provider, books| provider.pay_more(books, page, amount_minor, is_apart))
+    }
+
+    /// A refund comes back.
+    pub(crate) fn return_refund(&self, dialect: Dialect, reference: &str) -> Result<(), String> {
+        self.act(dialect, &WebhookPlan::default(), |provider, books| provider.return_refund(books, reference))
+    }
+
     pub(crate) fn settle(&self, dialect: Dialect, plant: Plant) -> Result<Vec<String>, String> {
         let plan = Plan::of(self.rules().bite(dialect, "settle", |_| false));
         self.act(dialect, &plan.webhook, |provider, books| provider.settle(books, plant))

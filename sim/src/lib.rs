@@ -363,6 +363,23 @@ impl Simulator {
         self.house.decide(dialect, id, decision)
     }
 
+    /// The payer of the newest page with a reference sends money again, `is_apart` under a name of its own.
+    ///
+    /// # Errors
+    /// A sentence: no such page, or a provider that takes one payment a page.
+    pub fn pay_more(&self, reference: &str, amount_minor: i64, is_apart: bool) -> Result<(), String> {
+        let page = self.page(reference).ok_or_else(|| format!("there is no page with the reference {reference:?}"))?;
+        self.house.pay_more(&page, amount_minor, is_apart)
+    }
+
+    /// The refund with the merchant's reference comes back: the payer's bank did not take it.
+    ///
+    /// # Errors
+    /// A sentence: no such refund, or a provider where none comes back.
+    pub fn return_refund(&self, dialect: Dialect, reference: &str) -> Result<(), String> {
+        self.house.return_refund(dialect, reference)
+    }
+
     /// Closes what is unsettled into settlement reports, with faults planted, and answers the references of the batches.
     ///
     /// # Errors

@@ -36,6 +36,19 @@ pub trait Provider: Send + Sync + 'static {
     /// sentence why not. Sets the page's state itself: an answer may leave it open, as after a decline at most providers.
     fn decide(&self, books: &mut Books, page: &Page, decision: &Decision, twist: &Twist) -> Result<Option<String>, String>;
 
+    /// The payer sends money again for what a page was paid for; `is_apart`: under a name of its own, as a second transfer to the same
+    /// account has. A sentence where the provider takes one payment a page.
+    fn pay_more(&self, books: &mut Books, page: &Page, amount_minor: i64, is_apart: bool) -> Result<(), String> {
+        let _ = (books, page, amount_minor, is_apart);
+        Err("this provider takes one payment a page".to_owned())
+    }
+
+    /// A refund that was given back comes back: the payer's bank did not take it. A sentence where that does not happen here.
+    fn return_refund(&self, books: &mut Books, reference: &str) -> Result<(), String> {
+        let _ = (books, reference);
+        Err("refunds do not come back here".to_owned())
+    }
+
     /// Codes that a payer's decline may carry, the usual one first.
     fn decline_codes(&self) -> &'static [&'static str];
 

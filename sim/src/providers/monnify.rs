@@ -153,6 +153,10 @@ impl Provider for Monnify {
         payments::decide(books, page, decision, twist)
     }
 
+    fn pay_more(&self, books: &mut Books, page: &Page, amount_minor: i64, is_apart: bool) -> Result<(), String> {
+        payments::pay_more(books, page, amount_minor, is_apart)
+    }
+
     fn decline_codes(&self) -> &'static [&'static str] {
         &["FAILED", "CANCELLED", "EXPIRED", "ABANDONED", "PARTIALLY_PAID", "OVERPAID", "REVERSED"]
     }

@@ -269,6 +269,10 @@ impl Provider for Stripe {
         }
     }
 
+    fn return_refund(&self, books: &mut Books, reference: &str) -> Result<(), String> {
+        refund::come_back(books, reference)
+    }
+
     fn decline_codes(&self) -> &'static [&'static str] {
         &[
             "generic_decline",

@@ -249,6 +249,31 @@ pub(super) fn decide(books: &mut Books, page: &Page, decision: &Decision, twist:
     }))
 }
 
+/// The payer sends money again: it joins the transaction, or is one of its own under the same payment reference.
+pub(super) fn pay_more(books: &mut Books, page: &Page, amount_minor: i64, is_apart: bool) -> Result<(), String> {
+    let mut payment = Payment::find(books, &page.id).ok_or("this page belongs to no payment")?;
+    if is_apart {
+        payment.number = books.count("transaction") as u64;
+        payment.transaction_reference = format!("{}|{:06}", payment.transaction_reference, payment.number);
+        (payment.paid_minor, payment.refunded_minor, payment.settlement) = (0, 0, None);
+        books.link("payment", &payment.payment_reference, &payment.transaction_reference);
+    }
+    payment.paid_minor = payment.paid_minor.checked_add(amount_minor).filter(|_| amount_minor > 0).ok_or("the amount is not above zero")?;
+    payment.paid_ms = Some(books.now_ms());
+    payment.fee_minor = fee_half_up(payment.paid_minor, 150, 0).min(200_000);
+    let order = payment.paid_minor.cmp(&payment.payable_minor);
+    payment.status = ["PARTIALLY_PAID", "PAID", "OVERPAID"][(order as i8 + 1) as usize].to_owned();
+    moved(books, &payment, MovementKind::Charged, amount_minor);
+    payment.keep(books);
+    let data = payment.event(books);
+    books.notify(Outgoing {
+        id: format!("SUCCESSFUL_TRANSACTION:{}:{}", payment.transaction_reference, payment.paid_minor),
+        event: "SUCCESSFUL_TRANSACTION".to_owned(),
+        body: json!({"eventType": "SUCCESSFUL_TRANSACTION", "eventData": data}),
+    });
+    Ok(())
+}
+
 fn moved(books: &mut Books, payment: &Payment, kind: MovementKind, amount_minor: i64) {
     books.moved(Moved {
         kind,

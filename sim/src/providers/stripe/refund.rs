@@ -96,6 +96,28 @@ pub(super) fn create(books: &mut Books, ask: &Ask<'_>) -> Result<Value, Fail> {
     Ok(refund)
 }
 
+/// The payer's bank did not take a refund: the money is with the merchant again.
+pub(super) fn come_back(books: &mut Books, wanted: &str) -> Result<(), String> {
+    let is_it = |refund: &&Value| reference(&refund["metadata"]) == wanted && text(refund, "status") == "succeeded";
+    let mut refund = books.all("refund").map(|(_, refund)| refund).find(is_it).cloned().ok_or("there is no such refund")?;
+    let (id, amount, currency) = (text(&refund, "id").to_owned(), units(&refund, "amount"), text(&refund, "currency").to_owned());
+    let line = balance_line(books, "refund_failure", &id, amount, 0, &currency);
+    refund["status"] = json!("failed");
+    refund["failure_reason"] = json!("lost_or_stolen_card");
+    refund["failure_balance_transaction"] = json!(line);
+    books.put("refund", &id, refund.clone());
+    books.moved(Moved {
+        kind: MovementKind::Charged,
+        reference: wanted,
+        provider_id: &id,
+        amount_minor: iso_minor(amount, &currency),
+        currency: &currency,
+        idempotency_key: None,
+    });
+    event(books, None, "refund.failed", &refund);
+    Ok(())
+}
+
 pub(super) fn list(books: &Books, ask: &Ask<'_>) -> Result<Value, Fail> {
     let ids = match (ask.get("payment_intent"), ask.get("charge")) {
         (Some(intent), _) => books.linked("refund_by_intent", intent),
