@@ -180,7 +180,7 @@ async fn begin<T>(tx: &mut Tx, slot: &Slot) -> Result<Option<Outcome<T>>, Proble
 async fn finish(tx: &mut Tx, slot: &Slot, text: &str) -> Result<(), StoreError> {
     let body = (!slot.is_secret).then_some(text);
     let status = i64::from(slot.status.as_u16());
-    tx.execute(&FINISH_ANSWER, store::params![&slot.workspace, &slot.route, &slot.key, status, body]).await?;
+    tx.execute_later(&FINISH_ANSWER, store::params![&slot.workspace, &slot.route, &slot.key, status, body]).await?;
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub async fn audit(
     details: &serde_json::Value,
 ) -> Result<(), StoreError> {
     let (id, now, actor, details) = (tx.new_id::<AuditId>(), tx.now(), tx.caller().actor(), details.to_string());
-    tx.execute(&sql::AUDIT, params![&id, &workspace, now, &actor, action, subject, &details]).await?;
+    tx.execute_later(&sql::AUDIT, params![&id, &workspace, now, &actor, action, subject, &details]).await?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub async fn publish<F: Fact>(tx: &mut Tx, workspace: WorkspaceId, fact: &F) -> 
     let (id, subject, now) = (tx.new_id::<JobId>(), fact.subject(), tx.now());
     let shard = shard_of(&subject) as i64;
     let kind = EntryKind::Fact.as_str();
-    tx.execute(
+    tx.execute_later(
         &sql::APPEND,
         params![&id, shard, kind, F::NAME, "", &workspace, &subject, fact.version(), &payload, None::<Timestamp>, now],
     )
@@ -46,8 +46,11 @@ pub(crate) async fn append(tx: &mut Tx, job: &NewJob) -> Result<JobId, StoreErro
     let (id, now) = (tx.new_id::<JobId>(), tx.now());
     let shard = shard_of(&job.key) as i64;
     let kind = EntryKind::Job.as_str();
-    tx.execute(&sql::APPEND, params![&id, shard, kind, job.name, job.lane, &job.workspace, &job.key, 0_i64, &job.payload, job.due_at, now])
-        .await?;
+    tx.execute_later(
+        &sql::APPEND,
+        params![&id, shard, kind, job.name, job.lane, &job.workspace, &job.key, 0_i64, &job.payload, job.due_at, now],
+    )
+    .await?;
     tx.after_commit(|| BELL.send_replace(()));
     Ok(id)
 }

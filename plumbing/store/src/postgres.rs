@@ -1,5 +1,7 @@
 //! PostgreSQL: every unit is a transaction of its own; plain reads share a few pipelined connections.
 
+mod line;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +12,9 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::tx::{On, Tx, Unit, run_hooks};
 use crate::{Limits, StoreError};
+
+pub(crate) use line::Line;
+use line::{Uncommitted, is_refusal};
 
 /// Connections for units.
 const WRITERS_MAX: usize = 16;
@@ -23,9 +28,6 @@ const SESSION: &str = "set lock_timeout = '10s'; set idle_in_transaction_session
                        set default_transaction_isolation = 'read committed'; set synchronous_commit = on; set client_min_messages = warning";
 /// What a caller left behind who hung up in the middle of a statement must not hold its locks until the statement ends.
 const WATCH: &str = "set client_connection_check_interval = '1s'";
-/// Ends a unit. In a transaction that the server gave up, `commit` alone answers without an error and keeps nothing; the
-/// statement before it is refused there, and `commit` with it.
-const COMMIT: &str = "select; commit";
 
 pub(crate) struct Postgres {
     pool: Pool,
@@ -134,21 +136,31 @@ impl Postgres {
             };
             debug_assert!(!poisoned, "a poisoned unit has no value");
             let hooks = std::mem::take(&mut tx.hooks);
-            match open.end(COMMIT).await {
+            match open.commit().await {
                 Ok(()) => {
                     metrics::counter!("store_units_total").increment(1);
                     run_hooks(hooks);
                     return Ok(value);
                 }
-                Err(error) if error.code().is_some_and(|s| matches!(s.code(), "40001" | "40P01")) && run < RUNS_MAX => {
+                Err(Uncommitted::Statement(failure)) => {
+                    if open.end("rollback").await.is_ok() && failure.collided && run < RUNS_MAX {
+                        pause(run, entropy).await;
+                        continue;
+                    }
+                    if failure.collided {
+                        metrics::counter!("store_collisions_total").increment(1);
+                    }
+                    return Err(E::from(failure.error));
+                }
+                Err(Uncommitted::Commit(error))
+                    if error.code().is_some_and(|s| matches!(s.code(), "40001" | "40P01")) && run < RUNS_MAX =>
+                {
                     pause(run, entropy).await
                 }
                 // The server refused the commit: it did not happen.
-                Err(error) if error.code().is_some_and(|s| !s.code().starts_with("57P") && !s.code().starts_with("08")) => {
-                    return Err(E::from(StoreError::postgres(error)));
-                }
+                Err(Uncommitted::Commit(error)) if is_refusal(&error) => return Err(E::from(StoreError::postgres(error))),
                 // No answer: it may have happened. It is never blindly tried again.
-                Err(error) => {
+                Err(Uncommitted::Commit(error)) => {
                     tracing::error!(%error, "the answer to a commit never came");
                     return Err(E::from(StoreError::OutcomeUnknown));
                 }
@@ -163,7 +175,7 @@ impl Postgres {
         for _ in 0..=WRITERS_MAX {
             let client = self.pool.get().await.map_err(pool_error)?;
             // Guarded before it begins: a caller may hang up while the answer is on its way.
-            let mut open = OpenTransaction(Some(Tx::new(On::Postgres(client), caller.clone(), clock, entropy)));
+            let mut open = OpenTransaction(Some(Tx::new(On::Postgres(Line::new(client)), caller.clone(), clock, entropy)));
             match open.say("begin").await {
                 Ok(()) => return Ok(open),
                 Err(failed) => error = StoreError::postgres(failed),
@@ -207,10 +219,19 @@ struct OpenTransaction(Option<Tx>);
 
 impl OpenTransaction {
     async fn say(&mut self, words: &'static str) -> Result<(), tokio_postgres::Error> {
-        match &self.0 {
-            Some(Tx { on: On::Postgres(client), .. }) => client.batch_execute(words).await,
+        match &mut self.0 {
+            Some(Tx { on: On::Postgres(line), .. }) => line.say(words).await,
             _ => Ok(()),
         }
+    }
+
+    async fn commit(&mut self) -> Result<(), Uncommitted> {
+        if let Some(Tx { on: On::Postgres(line), .. }) = &mut self.0 {
+            line.commit().await?;
+        }
+        // Ended: the connection goes back to the pool.
+        self.0 = None;
+        Ok(())
     }
 
     async fn end(&mut self, how: &'static str) -> Result<(), tokio_postgres::Error> {
@@ -223,8 +244,8 @@ impl OpenTransaction {
 
 impl Drop for OpenTransaction {
     fn drop(&mut self) {
-        if let Some(Tx { on: On::Postgres(client), .. }) = self.0.take() {
-            drop(Object::take(client));
+        if let Some(Tx { on: On::Postgres(line), .. }) = self.0.take() {
+            line.hang_up();
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use kernel::{Caller, Clock, Entropy, Id, RawId, Timestamp};
 
+use crate::postgres::Line;
 use crate::value::{Bound, RowOf, Several, check};
 use crate::{Engine, P, Row, Sql, StoreError};
 
@@ -80,7 +81,7 @@ pub struct Tx {
 
 pub(crate) enum On {
     Sqlite(rusqlite::Connection),
-    Postgres(deadpool_postgres::Object),
+    Postgres(Line),
 }
 
 impl Tx {
@@ -134,9 +135,20 @@ impl Tx {
     /// Runs a statement and says how many rows it changed.
     pub async fn execute(&mut self, sql: &'static Sql, params: &[P<'_>]) -> Result<u64, StoreError> {
         self.begin(params)?;
-        let done = match &self.on {
+        let done = match &mut self.on {
             On::Sqlite(connection) => sqlite_execute(connection, sql, params),
-            On::Postgres(client) => pg::execute(client, sql, params).await,
+            On::Postgres(line) => line.ask(async |client| pg::execute(client, sql, params).await).await,
+        };
+        self.end(done)
+    }
+
+    /// Runs a statement that nobody asks what it changed: on PostgreSQL it shares the way with those that follow, and where it fails,
+    /// the next one that is waited for does, or the commit.
+    pub async fn execute_later(&mut self, sql: &'static Sql, params: &[P<'_>]) -> Result<(), StoreError> {
+        self.begin(params)?;
+        let done = match &mut self.on {
+            On::Sqlite(connection) => sqlite_execute(connection, sql, params).map(|_| ()),
+            On::Postgres(line) => line.send(sql, params).await,
         };
         self.end(done)
     }
@@ -146,9 +158,9 @@ impl Tx {
     pub async fn execute_many(&mut self, sql: &'static Sql, rows: &[Vec<P<'_>>]) -> Result<u64, StoreError> {
         self.begin(&[])?;
         rows.iter().try_for_each(|row| check(row))?;
-        let done = match &self.on {
+        let done = match &mut self.on {
             On::Sqlite(connection) => sqlite_execute_many(connection, sql, rows, self.deadline),
-            On::Postgres(client) => pg::execute_many(client, sql, rows).await,
+            On::Postgres(line) => line.ask(async |client| pg::execute_many(client, sql, rows).await).await,
         };
         self.end(done)
     }
@@ -164,20 +176,19 @@ impl Tx {
         self.begin(&[])?;
         rows.iter().try_for_each(|row| check(row))?;
         let columns: Vec<_> = (0..width).map(|column| Several(rows.iter().filter_map(|row| row.get(column)).collect())).collect();
-        let done = match &self.on {
+        let done = match &mut self.on {
             On::Sqlite(_) => Ok(0),
-            On::Postgres(client) => pg::execute_columns(client, sql, &columns).await,
+            On::Postgres(line) => line.ask(async |client| pg::execute_columns(client, sql, &columns).await).await,
         };
         self.end(done)
     }
 
     /// Whoever holds a parent in common with others keeps out only those who [`Tx::lock`] it.
     pub async fn lock_shared(&mut self, kind: &'static str, key: &str) -> Result<(), StoreError> {
-        if self.engine() == Engine::Postgres {
-            let number = lock_number(kind, key);
-            self.row(&SHARED_ADVISORY_LOCK, &[P::Int(number)], |_| Ok(())).await?;
+        match self.engine() {
+            Engine::Sqlite => Ok(()),
+            Engine::Postgres => self.execute_later(&SHARED_ADVISORY_LOCK, &[P::Int(lock_number(kind, key))]).await,
         }
-        Ok(())
     }
 
     /// Gives this run of the unit up because another transaction got there first, as only a guarded insert or update could
@@ -188,13 +199,13 @@ impl Tx {
     }
 
     /// Makes units that name the same parent run one after the other until they commit; take several in the order of their
-    /// keys. On SQLite they do so anyway.
+    /// keys. On SQLite they do so anyway. What follows in this unit sees what the others did; what is not of this unit may come
+    /// before the lock is held.
     pub async fn lock(&mut self, kind: &'static str, key: &str) -> Result<(), StoreError> {
-        if self.engine() == Engine::Postgres {
-            let number = lock_number(kind, key);
-            self.row(&ADVISORY_LOCK, &[P::Int(number)], |_| Ok(())).await?;
+        match self.engine() {
+            Engine::Sqlite => Ok(()),
+            Engine::Postgres => self.execute_later(&ADVISORY_LOCK, &[P::Int(lock_number(kind, key))]).await,
         }
-        Ok(())
     }
 
     /// Before a statement. After a failed one there is no next: on SQLite the transaction itself may be gone, and the statement
@@ -249,18 +260,21 @@ impl Reads for Tx {
 
     async fn row<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Option<T>, StoreError> {
         self.begin(params)?;
-        let done = match &self.on {
+        let done = match &mut self.on {
             On::Sqlite(connection) => sqlite_row(connection, sql, params, map),
-            On::Postgres(client) => pg::rows(client, sql, params, map).await.map(|rows| rows.into_iter().next()),
+            On::Postgres(line) => {
+                let rows = line.ask(async |client| pg::rows(client, sql, params, map).await).await;
+                rows.map(|rows| rows.into_iter().next())
+            }
         };
         self.end(done)
     }
 
     async fn rows<T: Send + 'static>(&mut self, sql: &'static Sql, params: &[P<'_>], map: Map<T>) -> Result<Vec<T>, StoreError> {
         self.begin(params)?;
-        let done = match &self.on {
+        let done = match &mut self.on {
             On::Sqlite(connection) => sqlite_rows(connection, sql, params, map),
-            On::Postgres(client) => pg::rows(client, sql, params, map).await,
+            On::Postgres(line) => line.ask(async |client| pg::rows(client, sql, params, map).await).await,
         };
         self.end(done)
     }

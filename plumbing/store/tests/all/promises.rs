@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::Caller;
 use store::testing::{TestStore, store};
-use store::{Engine, Reads, Store, StoreError, params};
+use store::{Engine, Reads, Sql, Store, StoreError, params};
 
 const SYSTEM: Caller = Caller::system("test");
 
@@ -18,6 +18,7 @@ store::statements! {
     SUM = "select cast(sum(number) as bigint) from store_probe";
     SWAPPED = "update store_probe set number = $2 where id = $1";
     WHOLE = "insert into store_probe (id, number, flag, body) values ($1, $2, $3, $4) returning id, number, flag, body";
+    NO_NUMBER = "insert into store_probe (id, number) select cast($1 as text), null where cast($2 as bigint) = 0";
     BROKEN = "insert into store_probe (id, number) values ($1, null)";
     SORTED = "select id from store_probe order by id";
     SLOW = sqlite "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
@@ -72,6 +73,33 @@ async fn a_unit_that_goes_on_after_a_failed_statement_keeps_nothing() {
     assert!(swallowed.is_err());
     assert_eq!(number(&store, "a").await, None, "the commit of a poisoned transaction is a rollback on PostgreSQL, and here too");
     insert(&store, "a", 2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_nobody_waits_for_is_seen_by_the_next_one_and_its_failure_fails_the_unit() {
+    let store = store().await;
+    let unit = async |last: &'static Sql, is_asked_after: bool| -> Result<Option<i64>, StoreError> {
+        let caller = SYSTEM;
+        let unit = store.write(&caller, (last, is_asked_after), |tx, (last, is_asked_after)| {
+            Box::pin(async move {
+                for number in 0..200_i64 {
+                    tx.execute_later(&INSERT, params![format!("row {number}"), number]).await?;
+                }
+                let count = tx.row(&COUNT, &[], |row| row.get::<i64>(0)).await?;
+                tx.execute_later(last, params!["row 200", 0_i64]).await?;
+                if is_asked_after {
+                    tx.row(&COUNT, &[], |row| row.get::<i64>(0)).await?;
+                }
+                Ok(count)
+            })
+        });
+        unit.await
+    };
+    assert!(unit(&NO_NUMBER, true).await.is_err());
+    assert!(unit(&NO_NUMBER, false).await.is_err(), "the commit waits for it");
+    assert_eq!(store.read().row(&COUNT, &[], |row| row.get::<i64>(0)).await.unwrap(), Some(0), "nothing was kept");
+    assert_eq!(unit(&INSERT, false).await.unwrap(), Some(200));
+    assert_eq!(store.read().row(&COUNT, &[], |row| row.get::<i64>(0)).await.unwrap(), Some(201));
 }
 
 #[tokio::test(flavor = "multi_thread")]
