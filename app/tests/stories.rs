@@ -25,6 +25,8 @@ mod node;
 mod parties;
 #[path = "stories/payments.rs"]
 mod payments;
+#[path = "stories/payouts.rs"]
+mod payouts;
 #[path = "stories/people_and_leads.rs"]
 mod people_and_leads;
 #[path = "stories/restart.rs"]

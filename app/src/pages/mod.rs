@@ -11,6 +11,7 @@ mod payments;
 pub mod scan;
 mod session;
 mod settings;
+mod upload;
 
 use askama::Template;
 use axum::Router;

@@ -3,10 +3,14 @@
 //! No page has a field for a card: people pay on the provider's page.
 
 mod amount;
+mod bank;
+mod beneficiaries;
 mod exceptions;
 mod file;
+mod float;
 mod links;
 mod pay;
+mod payout;
 mod payouts;
 mod settlement;
 mod story;
@@ -50,12 +54,23 @@ pub fn routes() -> Router<Parts> {
         .route("/payments", get(list))
         .route("/payments/links", get(links::list).post(links::make))
         .route("/payments/links/{id}/switch", post(links::switch))
-        .route("/payments/payouts", get(payouts::list))
-        .route("/payments/payouts/{id}", get(payouts::show))
-        .route("/payments/payouts/{id}/approve", post(payouts::approve))
-        .route("/payments/payouts/{id}/refuse", post(payouts::refuse))
-        .route("/payments/payouts/{id}/cancel", post(payouts::cancel))
+        .route("/payments/payouts", get(payouts::list).post(payouts::request))
+        .route("/payments/payouts/{id}", get(payout::show))
+        .route("/payments/payouts/{id}/approve", post(payout::approve))
+        .route("/payments/payouts/{id}/refuse", post(payout::refuse))
+        .route("/payments/payouts/{id}/cancel", post(payout::cancel))
+        .route("/payments/payouts/{id}/retry", post(payout::retry))
+        .route("/payments/payouts/{id}/confirm", post(payout::confirm))
+        .route("/payments/payouts/{id}/resolve", post(payout::resolve))
+        .route("/payments/beneficiaries", get(beneficiaries::list).post(beneficiaries::add))
+        .route("/payments/beneficiaries/{id}", get(beneficiaries::show).post(beneficiaries::change))
+        .route("/payments/beneficiaries/{id}/remove", post(beneficiaries::remove))
+        .route("/payments/float", get(float::show))
+        .route("/payments/float/top-up", post(float::top_up))
+        .route("/payments/float/ask", post(float::ask))
+        .route("/payments/float/settings", post(float::settings))
         .route("/payments/settlement", get(settlement::list).post(settlement::take).layer(gateway::body_limit(settlement::FORM_BYTES_MAX)))
+        .route("/payments/settlement/bank-lines", post(bank::take).layer(gateway::body_limit(bank::FORM_BYTES_MAX)))
         .route("/payments/settlement/exceptions", get(exceptions::list))
         .route("/payments/settlement/exceptions/{id}", post(exceptions::act))
         .route("/payments/{id}", get(file::show))

@@ -13,10 +13,10 @@ use crate::client::{Client, PHONE, PUBLIC_URL, Reply};
 use crate::world::World;
 
 /// A workspace with an account at the simulator, whose webhooks come through the door.
-struct Till {
-    world: World,
-    sim: sim::Simulator,
-    ada: Client,
+pub struct Till {
+    pub world: World,
+    pub sim: sim::Simulator,
+    pub ada: Client,
 }
 
 /// Hands what the simulator delivers to the door, which listens on no socket here.
@@ -30,7 +30,7 @@ async fn deliver(State(door): State<Client>, method: Method, uri: Uri, headers: 
 }
 
 impl Till {
-    async fn open(dialect: sim::Dialect) -> Self {
+    pub async fn open(dialect: sim::Dialect) -> Self {
         let world = World::new().await;
         // Signatures carry the simulator's time, which nobody can stop.
         let (now, here) = (Clock::system().now(), world.store().clock().now());
@@ -59,20 +59,47 @@ impl Till {
         Self { world, sim, ada }
     }
 
-    async fn link(&mut self, link: Value) -> String {
+    pub async fn link(&mut self, link: Value) -> String {
         let url = self.ada.post("/v1/payment-links", link).await.expect(201).at("/url");
         url.strip_prefix(PUBLIC_URL).unwrap().to_owned()
     }
 
     /// Sends a form, and runs jobs until it is answered: it waits for what they do.
-    async fn form(&self, who: &Client, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub async fn form(&self, who: &Client, path: &str, fields: &[(&str, &str)]) -> Reply {
         let mut who = who.clone();
         let (path, fields): (String, Vec<(String, String)>) =
             (path.to_owned(), fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
-        let sent = tokio::spawn(async move {
+        self.answered(async move {
             let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             who.form(&path, &fields).await
-        });
+        })
+        .await
+    }
+
+    /// Sends a form with a file in it, as a browser does, and runs jobs until it is answered.
+    pub async fn upload(&self, who: &Client, path: &str, fields: &[(&str, &str)], file: (&str, &[u8])) -> Reply {
+        let mut who = who.clone();
+        let limit = "----WebKitFormBoundaryq3F1xAeT5kJ7";
+        let mut body = Vec::new();
+        for (name, value) in fields {
+            body.extend_from_slice(format!("--{limit}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").as_bytes());
+        }
+        let head = format!(
+            "--{limit}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\nContent-Type: text/csv\r\n\r\n",
+            file.0
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(file.1);
+        body.extend_from_slice(format!("\r\n--{limit}--\r\n").as_bytes());
+        let request = who.request("POST", path).header(header::ACCEPT, "text/html");
+        let request = request.header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={limit}"));
+        let request = request.body(Body::from(body)).unwrap();
+        self.answered(async move { who.send(request).await }).await
+    }
+
+    /// Runs jobs until a request is answered that waits for what they do.
+    async fn answered(&self, sending: impl Future<Output = Reply> + Send + 'static) -> Reply {
+        let sent = tokio::spawn(sending);
         while !sent.is_finished() {
             self.world.drain().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -81,7 +108,7 @@ impl Till {
     }
 
     /// Runs jobs and waits for webhooks until nothing happens any more.
-    async fn settle(&self) {
+    pub async fn settle(&self) {
         for _ in 0..4 {
             self.world.drain().await;
             self.sim.quiet().await;
@@ -89,18 +116,19 @@ impl Till {
         self.world.drain().await;
     }
 
-    async fn newest(&mut self) -> Reply {
+    pub async fn newest(&mut self) -> Reply {
         let id = self.ada.get("/v1/payments").await.expect(200).at("/items/0/id");
         self.ada.get(&format!("/v1/payments/{id}")).await.expect(200)
     }
 
     /// The books, computed anew from their entries.
-    async fn assert_books(&self) {
+    pub async fn assert_books(&self) {
         ledger::verify::assert_sound(self.world.store()).await;
     }
 }
 
-fn once(page: &str) -> String {
+/// The word that makes the first form of a page count once.
+pub fn once(page: &str) -> String {
     let at = page.find("name=\"once\" value=\"").unwrap_or_else(|| panic!("no form in {page}"));
     page[at + 19..].split('"').next().unwrap().to_owned()
 }
@@ -205,24 +233,40 @@ async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
     let provider = till.ada.get("/v1/payment-providers").await.expect(200).at("/items/0/id");
     let (owner, mut ada) = (till.ada.clone(), till.ada.clone());
     let empty = ada.page("/payments/settlement").await.expect(200).text();
-    assert!(empty.contains("No reports yet") && empty.contains("Hand it in"), "{empty}");
+    assert!(empty.contains("No reports yet") && empty.contains("Hand it in") && !empty.contains("name=\"once\""), "{empty}");
 
     // Ten cents less than the payer paid.
     let line = format!("payment,{attempt},,po_1,EUR,1240,40,1200,2026-01-31T09:30:00Z");
     let report = format!("{}\r\n{line}\r\n", payments::settlement::COLUMNS);
-    let word = once(&empty);
     let broken = report.replace(",1240,", ",a lot,");
-    let fields = [("once", word.as_str()), ("provider", &provider), ("name", "January"), ("report", &broken)];
+    let fields = [("provider", provider.as_str()), ("name", "January"), ("report", &broken)];
     let refused = till.form(&owner, "/payments/settlement", &fields).await.expect(422).text();
     assert!(refused.contains(">Line 2: ") && refused.contains("a lot"), "what was typed is still there: {refused}");
-    let word = once(&refused);
-    let fields = [("once", word.as_str()), ("provider", &provider), ("name", "January"), ("report", &report)];
-    till.form(&owner, "/payments/settlement", &fields).await.expect(303);
-    till.form(&owner, "/payments/settlement", &fields).await.expect(303);
+    let chosen = [("provider", provider.as_str()), ("report", "")];
+    let path = "/payments/settlement";
+    let of_file = till.upload(&owner, path, &chosen, ("January.csv", broken.as_bytes())).await.expect(422).text();
+    assert!(of_file.contains("id=\"file-error\">Line 2: "), "{of_file}");
+    let none = till.upload(&owner, path, &chosen, ("", b"")).await.expect(422).text();
+    assert!(none.contains("Choose a file"), "{none}");
+    let wide: Vec<u8> = report.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide = till.upload(&owner, path, &chosen, ("January.csv", &wide)).await.expect(422).text();
+    assert!(wide.contains("UTF-8"), "{wide}");
+    let card = report.replace("po_1", "4242 4242 4242 4242");
+    till.upload(&owner, path, &chosen, ("January.csv", card.as_bytes())).await.expect(422);
+    let mut elsewhere = owner.clone();
+    elsewhere.cookie = None;
+    let away = till.upload(&elsewhere, path, &chosen, ("January.csv", report.as_bytes())).await.expect(303);
+    assert!(away.header("location").starts_with("/sign-in"));
+    assert!(ada.get("/v1/settlements").await.expect(200).json()["items"].as_array().unwrap().is_empty());
+    // The same bytes by the page, again, and by a program are one report.
+    till.upload(&owner, path, &chosen, ("January.csv", report.as_bytes())).await.expect(303);
+    till.upload(&owner, path, &chosen, ("January.csv", report.as_bytes())).await.expect(303);
+    let sent = ada.request("POST", &format!("/v1/settlements?provider={provider}")).header(header::CONTENT_TYPE, "text/csv");
+    ada.send(sent.body(Body::from(report)).unwrap()).await;
     till.settle().await;
     assert_eq!(ada.get("/v1/settlements").await.expect(200).json()["items"].as_array().unwrap().len(), 1);
     let shown = ada.page("/payments/settlement").await.expect(200).text();
-    for told in ["January", "Booked, with differences", "1 line, 0 matched", "1 difference<", "12.40", "Open differences by age"] {
+    for told in ["January.csv", "Booked, with differences", "1 line, 0 matched", "1 difference<", "12.40", "Open differences by age"] {
         assert!(shown.contains(told), "{told} is not in {shown}");
     }
 
@@ -243,6 +287,7 @@ async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
     let late = till.form(&owner, &path, &form("The bank of the payer kept ten cents")).await.expect(409).text();
     assert!(late.contains("Somebody changed this"), "{late}");
     assert!(ada.page(exceptions).await.expect(200).text().contains("Nothing is open"));
+    assert!(ada.page("/payments/settlement").await.expect(200).text().contains("0 are open"));
     let closed = ada.page(&format!("{exceptions}?state=resolved")).await.expect(200).text();
     for told in ["Worked off", "written off", "The bank of the payer kept ten cents", "Ada Lovelace"] {
         assert!(closed.contains(told), "{told} is not in {closed}");
@@ -251,36 +296,33 @@ async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payout_is_shown_with_its_gates_and_decided_by_somebody_else() {
-    let mut till = Till::open(sim::Dialect::Monnify).await;
-    let mut ada = till.ada.clone();
-    assert!(ada.page("/payments/payouts").await.expect(200).text().contains("No payouts yet"));
-    let payee = json!({ "account_name": "Mary Somerville", "account_number": "0123456789", "bank_code": "058", "country": "NG" });
-    let payee = ada.post("/v1/beneficiaries", payee).await.expect(201).at("/id");
-    let wanted = json!({ "beneficiary": payee, "amount_minor": 50_000, "currency": "NGN", "narration": "For the orrery" });
-    let id = ada.post("/v1/payouts", wanted).await.expect(201).at("/id");
-    till.settle().await;
-    let path = format!("/payments/payouts/{id}");
-    let list = ada.page("/payments/payouts?state=risk_review").await.expect(200).text();
-    assert!(list.contains("Mary Somerville") && list.contains("500.00") && list.contains("To decide"), "{list}");
-    let own = ada.page(&path).await.expect(200).text();
-    assert!(own.contains("two have to agree") && own.contains("somebody else has to approve it"), "{own}");
-    assert!(!own.contains("/approve\"") && !own.contains("0123456789"), "neither a button that is refused nor the whole number: {own}");
-    let refused = till.form(&ada, &format!("{path}/approve"), &[]).await.expect(409).text();
-    assert!(refused.contains("Who asked for a payout cannot decide about it"), "{refused}");
-
-    let grace = till.world.join(&mut till.ada, "grace@engines.example", "admin").await;
-    assert!(grace.clone().page(&path).await.expect(200).text().contains("/approve\""));
-    till.form(&grace, &format!("{path}/approve"), &[]).await.expect(303);
-    let again = till.form(&grace, &format!("{path}/approve"), &[]).await.expect(409).text();
-    assert!(again.contains("You have approved this payout already"), "{again}");
-    assert_eq!(ada.get(&format!("/v1/payouts/{id}")).await.expect(200).at("/state"), "risk_review", "one of two has agreed");
-    till.form(&grace, &format!("{path}/refuse"), &[("reason", "The orrery never came")]).await.expect(303);
-    let told = ada.page(&path).await.expect(200).text();
-    for word in ["Refused", "The orrery never came", "It was approved", "agreed"] {
-        assert!(told.contains(word), "{word} is not in {told}");
+async fn a_statement_of_the_bank_is_taken_in_line_by_line_and_once() {
+    let till = Till::open(sim::Dialect::Stripe).await;
+    let (owner, mut ada) = (till.ada.clone(), till.ada.clone());
+    let path = "/payments/settlement/bank-lines";
+    let statement = "date,amount_minor,currency,reference\r\n2026-01-31,1912,USD,STRIPE po_1\r\n";
+    for (wrong, told) in [
+        ("", "Choose a file"),
+        ("date,amount\r\n2026-01-31,1", "first line must be date,amount_minor,currency,reference"),
+        (&statement.replace("1912", "19.12"), "Line 2: amount_minor"),
+        (&statement.replace("2026-01-31", "31/01/2026"), "Line 2: date"),
+        ("date,amount_minor,currency,reference\r\n", "1 to 2000 lines"),
+    ] {
+        let refused = till.upload(&owner, path, &[("lines", "")], ("bank.csv", wrong.as_bytes())).await.expect(422).text();
+        assert!(refused.contains(told) && refused.contains("statement-file-error"), "{told}: {refused}");
+        let refused = till.form(&owner, path, &[("lines", wrong)]).await.expect(422).text();
+        assert!(refused.contains(told), "{told}: {refused}");
     }
-    till.form(&ada, &format!("{path}/cancel"), &[]).await.expect(409);
+    till.upload(&owner, path, &[("lines", "")], ("bank.csv", statement.as_bytes())).await.expect(303);
+    let sent = till.form(&owner, path, &[("lines", statement)]).await.expect(303);
+    assert!(ada.page(sent.header("location")).await.expect(200).text().contains("The statement is taken in"));
+    let lines = till.world.database().numbers("select count(*) from payments_bank_lines").await;
+    assert_eq!(lines, [1], "the same line of two statements is one");
+    let mut stranger = till.world.stranger();
+    stranger.form(path, &[("lines", statement)]).await.expect(303);
+    let viewer = till.world.join(&mut ada, "viewer@engines.example", "viewer").await;
+    till.form(&viewer, path, &[("lines", statement)]).await.expect(403);
+    assert!(!viewer.clone().page("/payments/settlement").await.expect(200).text().contains("type=\"file\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

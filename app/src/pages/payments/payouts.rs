@@ -1,31 +1,23 @@
-//! Payouts: the list, and one with the gates that it passes, what happened, and what people decide about it.
-
-use std::time::Duration;
+//! Payouts: the list, and the form that asks for one.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use gateway::page::see_other;
-use gateway::{Form, Path, Problem, Query};
+use gateway::{Form, Problem, Query};
 use http::StatusCode;
-use kernel::{Id, WorkspaceId};
-use payments::{
-    BeneficiaryId, Hold, NameCheck, Payout, PayoutEvent, PayoutId, PayoutState, ProviderId, ProviderRecord, Recorded, Wait, commands,
-    grants, queries,
-};
+use kernel::{Currency, Id, Money, WorkspaceId};
+use payments::commands::{self, PayoutWanted};
+use payments::{BeneficiaryId, PaymentError, Payout, PayoutId, PayoutState, ProviderId, Wait, grants, queries};
 use serde::Deserialize;
 
-use super::super::frame::{Done, Frame, Names, Owner, When, mendable, page_with, query, sentence};
-use super::super::session::NoFields;
-use super::settlement::name_of;
+use super::super::frame::{Frame, Owner, Refusal, When, mendable, page_with, query, sentence};
 use super::words::State as Words;
-use super::{SHOWN, TABS, amount};
+use super::{SHOWN, TABS, amount, payout};
 use crate::installation::Parts;
 
-/// Events that are shown at most.
-const HISTORY_SHOWN: i64 = 200;
-/// How long a button waits for what follows from it, before the page says how it stands.
-const WAIT: Duration = Duration::from_secs(5);
+/// Beneficiaries that the form offers; of more than these the one that the address names is offered too.
+const OFFERED: i64 = 200;
 /// The states to choose from: word and label.
 const STATES: [(&str, &str); 6] =
     [("", "All"), ("risk_review", "To decide"), ("approved", "Waiting"), ("paid", "Paid"), ("failed", "Failed"), ("reversed", "Came back")];
@@ -54,18 +46,18 @@ fn state(payout: &Payout) -> Words {
 }
 
 /// A payout in the list.
-struct Row {
-    id: String,
-    to: String,
-    narration: String,
-    figure: String,
-    currency: String,
-    state: Words,
-    at: When,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) to: String,
+    pub(super) narration: String,
+    pub(super) figure: String,
+    pub(super) currency: String,
+    pub(super) state: Words,
+    pub(super) at: When,
 }
 
 impl Row {
-    fn new(payout: &Payout, to: String) -> Self {
+    pub(super) fn new(payout: &Payout, to: String) -> Self {
         Self {
             id: payout.id.to_string(),
             to,
@@ -79,7 +71,11 @@ impl Row {
 }
 
 /// Whose account it is, and which: its bank and the end of its number.
-async fn receiver(reads: &mut impl store::Reads, workspace: WorkspaceId, id: BeneficiaryId) -> Result<(String, String), Problem> {
+pub(super) async fn receiver(
+    reads: &mut impl store::Reads,
+    workspace: WorkspaceId,
+    id: BeneficiaryId,
+) -> Result<(String, String), Problem> {
     let found = queries::find_beneficiary(reads, workspace, id).await?;
     Ok(found.map_or_else(
         || ("somebody who was erased".to_owned(), String::new()),
@@ -91,11 +87,12 @@ async fn receiver(reads: &mut impl store::Reads, workspace: WorkspaceId, id: Ben
     ))
 }
 
-/// Which payouts are looked at; words that mean nothing are as good as absent.
+/// Which payouts are looked at, and whom the form is for; words that mean nothing are as good as absent.
 #[derive(Default, Deserialize)]
 pub(super) struct Asked {
     state: Option<String>,
     after: Option<String>,
+    to: Option<String>,
 }
 
 impl Asked {
@@ -108,6 +105,43 @@ fn href(state: &str, after: &str) -> String {
     match query(&[("state", state), ("after", after)]) {
         empty if empty.is_empty() => "/payments/payouts".to_owned(),
         query => format!("/payments/payouts?{query}"),
+    }
+}
+
+/// What was typed into the form that asks for a payout.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct PayoutForm {
+    #[serde(default)]
+    beneficiary: String,
+    #[serde(default)]
+    amount: String,
+    #[serde(default)]
+    currency: String,
+    #[serde(default)]
+    provider: String,
+    #[serde(default)]
+    narration: String,
+    once: Option<String>,
+}
+
+#[derive(Default)]
+struct PayoutErrors {
+    beneficiary: String,
+    amount: String,
+    currency: String,
+    provider: String,
+    narration: String,
+}
+
+impl PayoutErrors {
+    fn of(refusal: &Refusal) -> Self {
+        let message = |field: &str| match refusal.of(field) {
+            empty if empty.is_empty() => empty,
+            message => sentence(&format!("it {message}")),
+        };
+        let amount = Some(message("amount")).filter(|text| !text.is_empty()).unwrap_or_else(|| message("amount_minor"));
+        let [beneficiary, currency, provider, narration] = ["beneficiary", "currency", "provider", "narration"].map(message);
+        Self { beneficiary, amount, currency, provider, narration }
     }
 }
 
@@ -124,10 +158,15 @@ struct PayoutsPage {
     is_first: bool,
     first_href: String,
     next_href: String,
+    can_pay_out: bool,
+    beneficiaries: Vec<(String, String)>,
+    providers: Vec<(String, String)>,
+    once: String,
+    typed: PayoutForm,
+    errors: PayoutErrors,
 }
 
-/// `GET /payments/payouts`
-pub(super) async fn list(State(parts): State<Parts>, owner: Owner, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+async fn compose(parts: &Parts, owner: &Owner, asked: &Asked, typed: PayoutForm) -> Result<PayoutsPage, Problem> {
     let workspace = owner.may(grants::READ)?;
     let word = asked.state();
     let wanted = PayoutState::ALL.into_iter().find(|state| state.as_str() == word);
@@ -140,8 +179,20 @@ pub(super) async fn list(State(parts): State<Parts>, owner: Owner, Query(asked):
     for payout in &found {
         rows.push(Row::new(payout, receiver(&mut reads, workspace, payout.beneficiary).await?.0));
     }
+    let mut offered = queries::beneficiaries(&mut reads, workspace, None, OFFERED).await?;
+    if let Ok(id) = BeneficiaryId::parse(&typed.beneficiary)
+        && !offered.iter().any(|known| known.id == id)
+    {
+        offered.extend(queries::find_beneficiary(&mut reads, workspace, id).await?.filter(|known| known.erased_at.is_none()));
+    }
+    let mut providers = queries::providers(&mut reads, workspace).await?;
     drop(reads);
-    let page = PayoutsPage {
+    providers.retain(|provider| provider.dialect.provider().abilities().pays_out);
+    let label = |name: Option<String>, ending: &str| match ending {
+        "" => name.unwrap_or_default(),
+        ending => format!("{} · …{ending}", name.unwrap_or_default()),
+    };
+    Ok(PayoutsPage {
         frame: owner.frame("payments", "Payouts").shaped(""),
         tabs: TABS,
         here: "/payouts",
@@ -152,224 +203,61 @@ pub(super) async fn list(State(parts): State<Parts>, owner: Owner, Query(asked):
         is_first: before.is_none(),
         first_href: href(word, ""),
         next_href: found.last().filter(|_| has_more).map(|last| href(word, &last.id.to_string())).unwrap_or_default(),
-    };
-    page_with(&page, StatusCode::OK)
-}
-
-#[derive(Template)]
-#[template(path = "payments_payout.html")]
-struct PayoutPage {
-    frame: Frame,
-    row: Row,
-    gates: Vec<(String, bool)>,
-    approvals: Vec<(String, When)>,
-    lines: Vec<(&'static str, String, String, When)>,
-    requester: String,
-    provider: String,
-    account: String,
-    why: String,
-    attention: String,
-    provider_ref: String,
-    reason: String,
-    can_approve: bool,
-    can_refuse: bool,
-    can_cancel: bool,
-    is_own: bool,
-}
-
-/// What has to be decided or waited for before it goes, and whether it is behind that.
-fn gates(payout: &Payout) -> Vec<(String, bool)> {
-    let is_agreed = payout.approvals.len() >= payout.approvals_needed();
-    let mut gates = Vec::new();
-    if payout.awaits_name {
-        gates.push(("The bank says whose the account is".to_owned(), false));
-    }
-    if payout.is_above_limit {
-        gates.push(("It is above what one person decides: two have to agree".to_owned(), is_agreed));
-    }
-    for hold in &payout.holds {
-        let what = match hold {
-            Hold::Rule { reason } => format!("Monitoring holds it: {reason}"),
-            Hold::NameDiffers => "The bank says that the account has another name".to_owned(),
-            Hold::AccountNotFound => "The bank knows no such account".to_owned(),
-            Hold::NameNotTold => "The bank did not say whose the account is".to_owned(),
-        };
-        gates.push((what, is_agreed));
-    }
-    match payout.waits_for {
-        Some(Wait::InsufficientFloat) => gates.push(("There has to be enough money at the provider".to_owned(), false)),
-        Some(Wait::Weekend) => gates.push(("It has to be a working day".to_owned(), false)),
-        None => {}
-    }
-    gates
-}
-
-fn line(recorded: &Recorded<PayoutEvent>, names: &Names) -> (&'static str, String, String, When) {
-    let (what, more) = match &recorded.event {
-        PayoutEvent::Requested(_) => ("It was asked for", ""),
-        PayoutEvent::Held { reason } => ("Monitoring held it back", reason.as_str()),
-        PayoutEvent::NameChecked { check } => match check {
-            NameCheck::Matches => ("The bank says that the name is right", ""),
-            NameCheck::Differs => ("The bank says that the account has another name", ""),
-            NameCheck::NotFound => ("The bank knows no such account", ""),
-            NameCheck::NotTold => ("The bank did not say whose the account is", ""),
-            NameCheck::NotOffered => ("Nobody can be asked whose the account is", ""),
-        },
-        PayoutEvent::Approved { .. } => ("It was approved", ""),
-        PayoutEvent::Refused { reason } => ("It was refused", reason.as_str()),
-        PayoutEvent::Waits { what: Wait::InsufficientFloat } => ("It waits for funds at the provider", ""),
-        PayoutEvent::Waits { what: Wait::Weekend } => ("It waits for a working day", ""),
-        PayoutEvent::Reserved => ("Its funds were promised", ""),
-        PayoutEvent::Sending => ("It was sent", ""),
-        PayoutEvent::Unsent { code } => ("It could not be sent, and is sent again later", code.as_str()),
-        PayoutEvent::OtpAsked { .. } => ("The provider asked for a one-time password", ""),
-        PayoutEvent::Confirming => ("The one-time password was sent", ""),
-        PayoutEvent::Pending { .. } => ("The provider has taken it", ""),
-        PayoutEvent::Unknown => ("How it ended is not known", "The provider is asked until it is."),
-        PayoutEvent::Paid { .. } => ("It was paid", ""),
-        PayoutEvent::Failed { code } => ("It failed", code.as_str()),
-        PayoutEvent::Reversed => ("The money came back", ""),
-        PayoutEvent::Canceled => ("It was called off", ""),
-        PayoutEvent::Disputed { said } => ("The provider contradicts itself", said.as_str()),
-    };
-    (what, more.to_owned(), names.actor(&recorded.actor), When(recorded.at))
-}
-
-async fn compose(parts: &Parts, owner: &Owner, id: PayoutId) -> Result<PayoutPage, Problem> {
-    let workspace = owner.may(grants::READ)?;
-    let mut reads = parts.store.read();
-    let payout = queries::payout(&mut reads, workspace, id).await?;
-    let (to, account) = receiver(&mut reads, workspace, payout.beneficiary).await?;
-    let providers: Vec<ProviderRecord> = queries::providers(&mut reads, workspace).await?;
-    let history = queries::payout_history(&mut reads, workspace, id, 0, HISTORY_SHOWN).await?;
-    drop(reads);
-    let names = owner.names(parts).await?;
-    let provider: ProviderId = payout.provider;
-    let is_mine = payout.requester == owner.caller.actor();
-    let may_go = commands::may_decide(&owner.caller, &payout);
-    Ok(PayoutPage {
-        frame: owner.frame("payments", "Payout").shaped(""),
-        gates: gates(&payout),
-        approvals: payout.approvals.iter().map(|approval| (names.of(approval.by), When(approval.at))).collect(),
-        lines: history.iter().rev().map(|recorded| line(recorded, &names)).collect(),
-        requester: names.actor(&payout.requester),
-        provider: name_of(&providers, provider),
-        account,
-        why: payout.reason.clone().unwrap_or_default(),
-        attention: payout.attention.clone().unwrap_or_default(),
-        provider_ref: payout.provider_ref.clone().unwrap_or_default(),
-        reason: String::new(),
-        can_approve: may_go,
-        can_refuse: payout.state.is_before_sending() && !is_mine && owner.can(grants::APPROVE),
-        can_cancel: payout.state.is_before_sending() && owner.can(grants::PAY_OUT),
-        is_own: payout.state == PayoutState::RiskReview && is_mine,
-        row: Row::new(&payout, to),
+        can_pay_out: owner.can(grants::PAY_OUT),
+        beneficiaries: offered.into_iter().map(|known| (known.id.to_string(), label(known.name, &known.ending))).collect(),
+        providers: providers.into_iter().map(|provider| (provider.id.to_string(), provider.name)).collect(),
+        once: owner.once(parts),
+        typed,
+        errors: PayoutErrors::default(),
     })
 }
 
-fn payout_id(text: &str) -> Result<PayoutId, Problem> {
-    PayoutId::parse(text).map_err(|_| Problem::not_found())
+/// `GET /payments/payouts`
+pub(super) async fn list(State(parts): State<Parts>, owner: Owner, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let typed = PayoutForm { beneficiary: asked.to.clone().unwrap_or_default(), ..PayoutForm::default() };
+    page_with(&compose(&parts, &owner, &asked, typed).await?, StatusCode::OK)
 }
 
-/// `GET /payments/payouts/{id}`
-pub(super) async fn show(
-    State(parts): State<Parts>,
-    owner: Owner,
-    Path(id): Path<String>,
-    Query(done): Query<Done>,
-) -> Result<Response, Problem> {
-    let mut page = compose(&parts, &owner, payout_id(&id)?).await?;
-    page.frame.done = done.sentence();
-    page_with(&page, StatusCode::OK)
-}
-
-/// Whether nothing follows any more without people, funds, a working day or the provider.
-const fn is_settled(payout: &Payout) -> bool {
-    payout.waits_for.is_some()
-        || !matches!(payout.state, PayoutState::Requested | PayoutState::Approved | PayoutState::FundsReserved | PayoutState::Submitted)
-}
-
-/// On to the payout, or its page again with what was refused and what was typed.
-async fn ended<T>(
-    parts: &Parts,
-    owner: &Owner,
-    id: PayoutId,
-    done: Result<T, Problem>,
-    word: &str,
-    reason: String,
-) -> Result<Response, Problem> {
-    match done {
-        Ok(_) => {
-            payments::wait_for_payout(&parts.store, owner.workspace, id, WAIT, is_settled).await?;
-            Ok(see_other(&format!("/payments/payouts/{id}?done={word}")))
-        }
-        Err(problem) => {
-            let refusal = mendable(problem)?;
-            let mut page = compose(parts, owner, id).await?;
-            page.frame.alert = sentence(&refusal.all());
-            page.reason = reason;
-            page_with(&page, refusal.status())
-        }
+impl PayoutForm {
+    fn parsed(&self) -> Result<PayoutWanted, PaymentError> {
+        let beneficiary = BeneficiaryId::parse(&self.beneficiary).map_err(|_| PaymentError::field("beneficiary", "must be chosen"))?;
+        let currency = Currency::parse(&self.currency.trim().to_ascii_uppercase());
+        let currency = currency.map_err(|_| PaymentError::field("currency", "must be three letters, such as EUR"))?;
+        let amount_minor = amount::parse(&self.amount, currency).map_err(|message| PaymentError::field("amount", message))?;
+        let provider = match self.provider.as_str() {
+            "" => None,
+            text => Some(ProviderId::parse(text).map_err(|_| PaymentError::field("provider", "must be one of yours"))?),
+        };
+        let narration = Some(self.narration.trim().to_owned()).filter(|text| !text.is_empty());
+        Ok(PayoutWanted { beneficiary, amount: Money::new(amount_minor, currency), provider, narration })
     }
 }
 
-/// `POST /payments/payouts/{id}/approve`
-pub(super) async fn approve(
-    State(parts): State<Parts>,
-    owner: Owner,
-    Path(id): Path<String>,
-    Form(_): Form<NoFields>,
-) -> Result<Response, Problem> {
-    owner.may(grants::APPROVE)?;
-    let id = payout_id(&id)?;
-    let done = gateway::effect_done(&parts.store, &owner.call, id, |tx, id| {
-        Box::pin(async move {
-            commands::approve_payout(tx, id).await?;
-            Ok(())
-        })
-    });
-    ended(&parts, &owner, id, done.await, "approved", String::new()).await
-}
-
-/// Why a payout is refused.
-#[derive(Deserialize)]
-pub(super) struct RefuseForm {
-    #[serde(default)]
-    reason: String,
-}
-
-/// `POST /payments/payouts/{id}/refuse`
-pub(super) async fn refuse(
-    State(parts): State<Parts>,
-    owner: Owner,
-    Path(id): Path<String>,
-    Form(form): Form<RefuseForm>,
-) -> Result<Response, Problem> {
-    owner.may(grants::APPROVE)?;
-    let id = payout_id(&id)?;
-    let done = gateway::effect_done(&parts.store, &owner.call, (id, form.reason.clone()), |tx, (id, reason)| {
-        Box::pin(async move {
-            commands::refuse_payout(tx, id, reason).await?;
-            Ok(())
-        })
-    });
-    ended(&parts, &owner, id, done.await, "refused", form.reason).await
-}
-
-/// `POST /payments/payouts/{id}/cancel`
-pub(super) async fn cancel(
-    State(parts): State<Parts>,
-    owner: Owner,
-    Path(id): Path<String>,
-    Form(_): Form<NoFields>,
-) -> Result<Response, Problem> {
+/// `POST /payments/payouts`: asks for one. Rules and people decide first; its page says who has to.
+pub(super) async fn request(State(parts): State<Parts>, owner: Owner, Form(form): Form<PayoutForm>) -> Result<Response, Problem> {
     owner.may(grants::PAY_OUT)?;
-    let id = payout_id(&id)?;
-    let done = gateway::effect_done(&parts.store, &owner.call, id, |tx, id| {
-        Box::pin(async move {
-            commands::cancel_payout(tx, id).await?;
-            Ok(())
-        })
-    });
-    ended(&parts, &owner, id, done.await, "payout_canceled", String::new()).await
+    let made = match form.parsed() {
+        Err(error) => Err(error.into()),
+        Ok(wanted) => {
+            let call = owner.once_by(form.once.as_deref());
+            let made = gateway::effect_created(&parts.store, &call, wanted, |tx, wanted| {
+                Box::pin(async move { Ok(commands::request_payout(tx, wanted).await?.id.to_string()) })
+            });
+            made.await.and_then(|made| made.into_value())
+        }
+    };
+    match made {
+        Ok(text) => {
+            let id = PayoutId::parse(&text).map_err(Problem::internal)?;
+            payout::settled(&parts, &owner, id, 0).await?;
+            Ok(see_other(&format!("/payments/payouts/{id}?done=payout")))
+        }
+        Err(problem) => {
+            let refusal = mendable(problem)?;
+            let mut page = compose(&parts, &owner, &Asked::default(), form).await?;
+            page.frame.alert = refusal.sentence();
+            page.errors = PayoutErrors::of(&refusal);
+            page_with(&page, refusal.status())
+        }
+    }
 }

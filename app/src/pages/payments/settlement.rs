@@ -1,4 +1,5 @@
-//! Settlement: the reports that providers sent, what they come to, what is open by age, and a form to hand a report in.
+//! Settlement: the reports that providers sent, what they come to, what is open by age, and forms to hand a report or a bank's
+//! statement in.
 
 use std::sync::Arc;
 
@@ -6,8 +7,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use gateway::page::see_other;
-use gateway::{Form, Problem, Query};
-use http::StatusCode;
+use gateway::{Problem, Query};
+use http::{HeaderValue, StatusCode, header};
 use kernel::{Id, Timestamp};
 use payments::commands::settlement::{self as commands, NewSettlement};
 use payments::queries::settlement as queries;
@@ -16,14 +17,18 @@ use payments::{PaymentError, ProviderId, ProviderRecord, grants};
 use serde::Deserialize;
 
 use super::super::frame::{Done, Frame, Owner, When, mendable, page_with, query, sentence};
+use super::super::upload::{File, Upload};
+use super::bank::{StatementErrors, StatementForm};
 use super::words::State as Words;
 use super::{TABS, amount};
 use crate::installation::Parts;
 
 /// How many reports a page of the list shows; each asks for its sums.
 const REPORTS_SHOWN: usize = 20;
-/// The largest form with a report in it, in bytes; larger reports go to `POST /v1/settlements`.
+/// The largest form with a report in it, in bytes; larger reports are taken in from the command line.
 pub(super) const FORM_BYTES_MAX: usize = 4 << 20;
+/// While a report that was just handed in is being booked, its page looks again after so many seconds.
+const LOOK_AGAIN: HeaderValue = HeaderValue::from_static("2");
 /// What a report is called that was given no name.
 const UNNAMED: &str = "upload";
 
@@ -90,18 +95,21 @@ impl Age {
     }
 }
 
-/// What was typed into the form of a report.
-#[derive(Default, Deserialize)]
-pub(super) struct ReportForm {
-    #[serde(default)]
+/// What was sent with the form of a report: a file, or the text that was pasted instead.
+#[derive(Default)]
+struct ReportForm {
     provider: String,
-    #[serde(default)]
     name: String,
-    #[serde(default)]
     until: String,
-    #[serde(default)]
     report: String,
-    once: Option<String>,
+    file: Option<File>,
+}
+
+impl From<Upload> for ReportForm {
+    fn from(mut sent: Upload) -> Self {
+        let [provider, name, until, report] = ["provider", "name", "until", "report"].map(|field| sent.take(field));
+        Self { provider, name, until, report, file: sent.file }
+    }
 }
 
 #[derive(Default)]
@@ -109,13 +117,42 @@ struct ReportErrors {
     provider: String,
     name: String,
     until: String,
+    file: String,
     report: String,
+}
+
+/// What a form hands in: the file to the byte, or else what was pasted. Browsers end the lines of a text with CR LF whatever was
+/// pasted; without it the same text is the same bytes.
+pub(super) fn handed_in(file: Option<&File>, text: &str) -> Arc<[u8]> {
+    match file {
+        Some(file) => file.bytes.as_slice().into(),
+        None => text.replace("\r\n", "\n").trim_start().as_bytes().into(),
+    }
+}
+
+/// A message about what was handed in: about a line it names the line itself.
+pub(super) fn told_of_file(message: String) -> String {
+    match message {
+        empty if empty.is_empty() => empty,
+        message if ["line ", "the ", "it ", "choose "].iter().any(|begin| message.starts_with(begin)) => sentence(&message),
+        message => sentence(&format!("it {message}")),
+    }
+}
+
+/// What cannot be read, and that spreadsheets write something else than UTF-8 unless they are asked for it.
+pub(super) fn unreadable(bytes: &[u8], words: String) -> PaymentError {
+    let is_text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
+    match (bytes.is_empty(), is_text) {
+        (true, _) => PaymentError::field("body", "choose a file, or paste what is in it"),
+        (false, false) => PaymentError::field("body", "must be text in UTF-8: save the sheet as \"CSV UTF-8\""),
+        (false, true) => PaymentError::field("body", words),
+    }
 }
 
 #[derive(Template)]
 #[template(path = "payments_settlement.html")]
-struct SettlementPage {
-    frame: Frame,
+pub(super) struct SettlementPage {
+    pub(super) frame: Frame,
     tabs: &'static [(&'static str, &'static str)],
     here: &'static str,
     reports: Vec<Report>,
@@ -126,9 +163,11 @@ struct SettlementPage {
     columns: &'static str,
     can_settle: bool,
     can_manage: bool,
-    once: String,
+    is_booking: bool,
     typed: ReportForm,
     errors: ReportErrors,
+    pub(super) statement: StatementForm,
+    pub(super) statement_errors: StatementErrors,
 }
 
 #[derive(Default, Deserialize)]
@@ -136,7 +175,7 @@ pub(super) struct After {
     after: Option<String>,
 }
 
-async fn compose(parts: &Parts, owner: &Owner, asked: After) -> Result<SettlementPage, Problem> {
+pub(super) async fn compose(parts: &Parts, owner: &Owner, asked: After) -> Result<SettlementPage, Problem> {
     let workspace = owner.may(grants::READ)?;
     let before = asked.after.as_deref().and_then(|text| SettlementId::parse(text).ok());
     let now = parts.store.clock().now();
@@ -176,9 +215,11 @@ async fn compose(parts: &Parts, owner: &Owner, asked: After) -> Result<Settlemen
         columns: COLUMNS,
         can_settle: owner.can(grants::SETTLE),
         can_manage: owner.can(grants::MANAGE),
-        once: owner.once(parts),
+        is_booking: found.iter().any(|settlement| settlement.state == "booking"),
         typed: ReportForm::default(),
         errors: ReportErrors::default(),
+        statement: StatementForm::default(),
+        statement_errors: StatementErrors::default(),
     })
 }
 
@@ -191,7 +232,11 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let mut page = compose(&parts, &owner, asked).await?;
     page.frame.done = done.sentence();
-    page_with(&page, StatusCode::OK)
+    let mut response = page_with(&page, StatusCode::OK)?;
+    if page.is_booking && !page.frame.done.is_empty() {
+        response.headers_mut().insert(header::REFRESH, LOOK_AGAIN);
+    }
+    Ok(response)
 }
 
 /// The report of a form, checked line by line, and its bytes.
@@ -204,17 +249,17 @@ async fn read(parts: &Parts, owner: &Owner, form: &ReportForm) -> Result<(NewSet
                 .map_err(|_| PaymentError::field("covers_until", "must be a day such as 2026-01-31"))?,
         ),
     };
-    // Browsers end the lines of a text with CR LF whatever was pasted; without it the same report is the same bytes.
-    let text = form.report.replace("\r\n", "\n");
-    let bytes: Arc<[u8]> = text.trim_start().as_bytes().into();
+    let bytes = handed_in(form.file.as_ref(), &form.report);
     let record = payments::queries::provider(&mut parts.store.read(), owner.workspace, provider).await?;
     let account = record.open(parts.store.vault())?;
     let format = Format::of(&bytes);
-    let counted = count(format, record.dialect.provider(), &account, &bytes).map_err(|words| PaymentError::field("body", words))?;
-    let name = match form.name.trim() {
-        "" => UNNAMED,
-        name => name,
+    let counted = match count(format, record.dialect.provider(), &account, &bytes) {
+        Ok(counted) if counted.lines > 0 => counted,
+        Ok(_) => return Err(unreadable(&bytes, "must be a report with at least one line".to_owned()).into()),
+        Err(words) => return Err(unreadable(&bytes, words).into()),
     };
+    let names = [form.name.trim(), form.file.as_ref().map_or("", |file| &file.name), UNNAMED];
+    let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or(UNNAMED);
     let new = NewSettlement {
         provider,
         digest: digest(&bytes),
@@ -230,7 +275,7 @@ async fn read(parts: &Parts, owner: &Owner, form: &ReportForm) -> Result<(NewSet
 /// A refusal that the page of its form says: what cannot be right, and that another report is being booked.
 pub(super) fn refused(problem: Problem) -> Result<(StatusCode, String, Option<super::super::frame::Refusal>), Problem> {
     if problem.code() == "settlement_running" {
-        let alert = "A report of this provider is being booked. Try again in a moment: what you typed is still here.".to_owned();
+        let alert = "A report of this provider is being booked. Send this again in a moment.".to_owned();
         return Ok((problem.status(), alert, None));
     }
     let refusal = mendable(problem)?;
@@ -238,13 +283,14 @@ pub(super) fn refused(problem: Problem) -> Result<(StatusCode, String, Option<su
 }
 
 /// `POST /payments/settlement`
-pub(super) async fn take(State(parts): State<Parts>, owner: Owner, Form(form): Form<ReportForm>) -> Result<Response, Problem> {
+pub(super) async fn take(State(parts): State<Parts>, owner: Owner, sent: Upload) -> Result<Response, Problem> {
     owner.may(grants::SETTLE)?;
+    let form = ReportForm::from(sent);
     let taken = match read(&parts, &owner, &form).await {
         Err(problem) => Err(problem),
         Ok(input) => {
-            let call = owner.once_by(form.once.as_deref());
-            let taken = gateway::effect_done(&parts.store, &call, input, |tx, (new, bytes)| {
+            // The same bytes again are the same report, so that the form needs no key of its own.
+            let taken = gateway::effect_done(&parts.store, &owner.call, input, |tx, (new, bytes)| {
                 Box::pin(async move {
                     commands::take(tx, new, &bytes).await?;
                     Ok(())
@@ -258,15 +304,21 @@ pub(super) async fn take(State(parts): State<Parts>, owner: Owner, Form(form): F
         Err(problem) => refused(problem)?,
     };
     let mut page = compose(&parts, &owner, After::default()).await?;
-    let message = |field: &str| match refusal.as_ref().map(|refusal| refusal.of(field)).unwrap_or_default() {
+    let about = |field: &str| refusal.as_ref().map(|refusal| refusal.of(field)).unwrap_or_default();
+    let message = |field: &str| match about(field) {
         empty if empty.is_empty() => empty,
-        // A message about a line of the report names the line itself.
-        message if message.starts_with("line ") => sentence(&message),
         message => sentence(&format!("it {message}")),
     };
+    let body = told_of_file(about("body"));
+    let (of_file, of_text) = if form.file.is_some() || form.report.is_empty() { (body, String::new()) } else { (String::new(), body) };
     page.frame.alert = alert;
-    page.errors =
-        ReportErrors { provider: message("provider"), name: message("name"), until: message("covers_until"), report: message("body") };
+    page.errors = ReportErrors {
+        provider: message("provider"),
+        name: message("name"),
+        until: message("covers_until"),
+        file: of_file,
+        report: of_text,
+    };
     page.typed = form;
     page_with(&page, status)
 }
