@@ -10,10 +10,12 @@ use super::Handler;
 use crate::Position;
 use crate::entry::SHARDS;
 
-/// How many jobs of one lane are held in memory; more wait in the database.
+/// How many jobs of one lane are held in memory; more wait in the database. A group may have as many of them as places are
+/// left, so that one alone fills half, and there is always room for the first of another.
 const LANE_QUEUED_MAX: usize = 4_000;
-/// How many of them may be of one group, so that it leaves room for others.
-const GROUP_QUEUED_MAX: usize = 2_000;
+/// How many times the slots that stay free a group may hold of a lane beyond its first one: one alone takes three quarters, two
+/// take three sevenths each. So whoever comes next finds a slot and waits for nobody's slow jobs.
+const FREE_SHARE: usize = 3;
 /// How many timers are held in memory; more wait in the database.
 pub(crate) const TIMERS_MAX: usize = 10_000;
 /// The lane of jobs that this build has no code for.
@@ -136,7 +138,7 @@ struct Group {
     running: usize,
 }
 
-/// Jobs that wait for a worker of one kind, each group with its own queue, taking turns.
+/// Jobs that wait for a worker of one kind, each group with its own queue, taking turns, and none of them with all of it.
 pub(crate) struct Lane {
     pub(crate) concurrency: usize,
     pub(crate) running: usize,
@@ -154,7 +156,7 @@ impl Lane {
     /// Queues a job, or gives it back when the lane or its group is full.
     pub(crate) fn offer(&mut self, ready: Arc<Ready>) -> Result<(), Arc<Ready>> {
         let queued = self.groups.get(&ready.group).map_or(0, |group| group.queue.len());
-        if self.queued >= LANE_QUEUED_MAX || queued >= GROUP_QUEUED_MAX {
+        if queued >= LANE_QUEUED_MAX - self.queued {
             return Err(ready);
         }
         if queued == 0 {
@@ -167,14 +169,17 @@ impl Lane {
 
     /// The next job that may run now.
     pub(crate) fn next(&mut self) -> Option<Arc<Ready>> {
-        if self.running >= self.concurrency {
+        let free = self.concurrency.saturating_sub(self.running);
+        if free == 0 {
             return None;
         }
         for _ in 0..self.ring.len() {
             let name = self.ring.pop_front()?;
             let group = self.groups.get_mut(&name)?;
             let running_max = group.queue.front().and_then(|r| r.handler.as_ref()).map_or(1, |h| h.group_running_max);
-            if group.running >= running_max {
+            // The first one of a group may always run.
+            let is_enough = group.running > 0 && group.running + 1 > FREE_SHARE * (free - 1);
+            if group.running >= running_max || is_enough {
                 self.ring.push_back(name);
                 continue;
             }
@@ -343,6 +348,62 @@ mod tests {
         Position { xid: 0, seq }
     }
 
+    /// A job of a kind that may run as often at once as its lane lets it.
+    fn many(id: &str, group: &str) -> Arc<Ready> {
+        let handler = Handler {
+            name: "test.job",
+            lane: "test",
+            attempts_max: 1,
+            timeout: std::time::Duration::from_secs(1),
+            group_running_max: usize::MAX,
+            group: |_| None,
+            run: Box::new(|_, _| Box::pin(async { Ok(()) })),
+        };
+        let mut ready = Arc::into_inner(ready(id, group)).unwrap();
+        ready.handler = Some(Arc::new(handler));
+        Arc::new(ready)
+    }
+
+    fn started(lane: &mut Lane) -> Vec<String> {
+        std::iter::from_fn(|| lane.next()).map(|ready| ready.group.clone()).collect()
+    }
+
+    #[test]
+    fn a_group_that_came_first_leaves_slots_for_those_that_come_later() {
+        let mut lane = Lane::new(8);
+        for n in 0..1_000 {
+            lane.offer(many(&format!("a{n}"), "a")).unwrap_or_else(|_| panic!("there is room"));
+        }
+        assert_eq!(started(&mut lane), ["a"; 6], "nobody else is there, and still it is not the whole lane");
+        lane.offer(many("b0", "b")).unwrap_or_else(|_| panic!("there is room"));
+        assert_eq!(started(&mut lane), ["b"], "it waits for none of the six");
+        // What the first one gives back goes to those who hold less.
+        for n in 1..1_000 {
+            lane.offer(many(&format!("b{n}"), "b")).unwrap_or_else(|_| panic!("there is room"));
+        }
+        for _ in 0..3 {
+            lane.finished("a");
+        }
+        assert_eq!(started(&mut lane), ["a", "b", "b"], "four and three, and a slot for a third");
+        lane.offer(many("c0", "c")).unwrap_or_else(|_| panic!("there is room"));
+        assert_eq!(started(&mut lane), ["c"]);
+    }
+
+    #[test]
+    fn a_lane_of_one_slot_is_used_and_every_queue_has_room_for_the_first_of_another() {
+        let mut lane = Lane::new(1);
+        assert!(lane.offer(many("a0", "a")).is_ok() && lane.offer(many("a1", "a")).is_ok());
+        assert_eq!(started(&mut lane), ["a"]);
+        lane.finished("a");
+        assert_eq!(started(&mut lane), ["a"]);
+        let mut lane = Lane::new(1);
+        for group in ["a", "b", "c", "d"] {
+            while lane.offer(many("job", group)).is_ok() {}
+        }
+        assert_eq!(lane.queued, 3_750, "a half, a quarter, an eighth, a sixteenth");
+        assert!(lane.offer(many("first", "e")).is_ok());
+    }
+
     fn ready(id: &str, group: &str) -> Arc<Ready> {
         Arc::new(Ready {
             id: id.into(),
@@ -382,7 +443,7 @@ mod tests {
     #[test]
     fn groups_take_turns_and_one_that_floods_leaves_room_for_others() {
         let mut lane = Lane::new(100);
-        for n in 0..GROUP_QUEUED_MAX {
+        for n in 0..LANE_QUEUED_MAX / 2 {
             assert!(lane.offer(ready(&format!("a{n}"), "a")).is_ok());
         }
         assert!(lane.offer(ready("more", "a")).is_err());
