@@ -10,6 +10,10 @@ mod bank;
 mod contract;
 #[path = "all/engine.rs"]
 mod engine;
+#[path = "all/invariants.rs"]
+mod invariants;
+#[path = "all/lives.rs"]
+mod lives;
 #[path = "all/model.rs"]
 mod model;
 #[path = "all/payouts.rs"]
