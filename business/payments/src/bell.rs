@@ -1,11 +1,12 @@
-//! Rings when a payment changed in this process, for those who wait for one.
+//! Rings when a payment or payout changed in this process, for those who wait for that one.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use kernel::WorkspaceId;
+use kernel::{Id, RawId, WorkspaceId};
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::error::PaymentError;
 use crate::intent::{Intent, IntentId};
@@ -15,10 +16,75 @@ use crate::queries;
 /// How often a waiter looks by itself: for what other processes changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-static BELL: LazyLock<watch::Sender<()>> = LazyLock::new(|| watch::channel(()).0);
+/// What is waited for, by how many.
+static WAITED_FOR: LazyLock<Mutex<HashMap<RawId, (usize, Arc<Notify>)>>> = LazyLock::new(Mutex::default);
 
-pub(crate) fn ring() {
-    BELL.send_replace(());
+fn waited_for<T>(with: impl FnOnce(&mut HashMap<RawId, (usize, Arc<Notify>)>) -> T) -> T {
+    with(&mut WAITED_FOR.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Wakes those who wait for `id`, and nobody else: a till has as many waiters as open pages.
+pub(crate) fn ring(id: impl Id) {
+    if let Some(bell) = waited_for(|all| all.get(&id.raw()).map(|(_, bell)| bell.clone())) {
+        bell.notify_waiters();
+    }
+}
+
+/// Somebody who waits, until dropped.
+struct Waiter {
+    id: RawId,
+    bell: Arc<Notify>,
+}
+
+impl Waiter {
+    fn for_one(id: impl Id) -> Self {
+        let id = id.raw();
+        let bell = waited_for(|all| {
+            let (waiters, bell) = all.entry(id).or_default();
+            *waiters += 1;
+            bell.clone()
+        });
+        Self { id, bell }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        waited_for(|all| {
+            if let Some((waiters, _)) = all.get_mut(&self.id) {
+                *waiters -= 1;
+                if *waiters == 0 {
+                    all.remove(&self.id);
+                }
+            }
+        });
+    }
+}
+
+/// What `look` finds as soon as `is_ready` says so of it, or as it is after `within`.
+async fn wait_for<T, L: Future<Output = Result<T, PaymentError>>>(
+    id: impl Id,
+    within: Duration,
+    look: impl Fn() -> L,
+    is_ready: impl Fn(&T) -> bool,
+) -> Result<T, PaymentError> {
+    let waiter = Waiter::for_one(id);
+    let looking = async {
+        loop {
+            // Before the look, so that what rings during it is heard.
+            let mut rung = std::pin::pin!(waiter.bell.notified());
+            rung.as_mut().enable();
+            let found = look().await?;
+            if is_ready(&found) {
+                return Ok(found);
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, rung).await;
+        }
+    };
+    match tokio::time::timeout(within, looking).await {
+        Ok(found) => found,
+        Err(_) => look().await,
+    }
 }
 
 /// The intent as soon as `is_ready` says so, or as it is after `within`.
@@ -29,20 +95,7 @@ pub async fn wait(
     within: Duration,
     is_ready: impl Fn(&Intent) -> bool + Send,
 ) -> Result<Intent, PaymentError> {
-    let mut bell = BELL.subscribe();
-    let looking = async {
-        loop {
-            let intent = queries::get(&mut store.read(), workspace, id).await?;
-            if is_ready(&intent) {
-                return Ok(intent);
-            }
-            let _ = tokio::time::timeout(LOOK_EVERY, bell.changed()).await;
-        }
-    };
-    match tokio::time::timeout(within, looking).await {
-        Ok(found) => found,
-        Err(_) => queries::get(&mut store.read(), workspace, id).await,
-    }
+    wait_for(id, within, || async move { queries::get(&mut store.read(), workspace, id).await }, is_ready).await
 }
 
 /// The same for a payout.
@@ -53,18 +106,5 @@ pub async fn wait_for_payout(
     within: Duration,
     is_ready: impl Fn(&Payout) -> bool + Send,
 ) -> Result<Payout, PaymentError> {
-    let mut bell = BELL.subscribe();
-    let looking = async {
-        loop {
-            let payout = queries::payout(&mut store.read(), workspace, id).await?;
-            if is_ready(&payout) {
-                return Ok(payout);
-            }
-            let _ = tokio::time::timeout(LOOK_EVERY, bell.changed()).await;
-        }
-    };
-    match tokio::time::timeout(within, looking).await {
-        Ok(found) => found,
-        Err(_) => queries::payout(&mut store.read(), workspace, id).await,
-    }
+    wait_for(id, within, || async move { queries::payout(&mut store.read(), workspace, id).await }, is_ready).await
 }

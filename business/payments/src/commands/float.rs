@@ -68,7 +68,6 @@ pub(crate) async fn keep_float_check(
         params![&workspace, &id, &provider, &currency, theirs.amount_minor, ours_minor, reserved_minor, now],
     )
     .await?;
-    tx.after_commit(crate::bell::ring);
     Ok(FloatCheck { theirs_minor: theirs.amount_minor, ours_minor, reserved_minor, checked_at: now })
 }
 

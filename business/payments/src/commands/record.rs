@@ -102,7 +102,8 @@ pub(crate) async fn record(
     if state_before != Some(state) {
         outbox::publish(tx, workspace, &PaymentChanged { intent: intent.id, version: intent.version, state }).await?;
     }
-    tx.after_commit(crate::bell::ring);
+    let id = intent.id;
+    tx.after_commit(move || crate::bell::ring(id));
     Ok(Some(intent))
 }
 

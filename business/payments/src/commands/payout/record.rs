@@ -111,7 +111,8 @@ async fn follow(tx: &mut Tx, workspace: WorkspaceId, before: Option<PayoutState>
     }
     let fact = PayoutChanged { payout: payout.id, version: payout.version, state: payout.state };
     outbox::publish(tx, workspace, &fact).await?;
-    tx.after_commit(crate::bell::ring);
+    let id = payout.id;
+    tx.after_commit(move || crate::bell::ring(id));
     Ok(())
 }
 
