@@ -116,6 +116,7 @@ async fn one(options: &Options, engine: &str, kills: u64, entropy: &Entropy) -> 
         slowest.as_secs_f64() * 1000.0
     );
     proof.print();
+    proof.explain(&client).await?;
     // What did not agree before would show again.
     let settled = if proof.is_sound() { settled::settle(&house, &mut server, &client, &bank, &desk).await? } else { Settled::default() };
     settled.print();

@@ -96,8 +96,9 @@ pub(super) async fn compare(proof: &mut Proof, client: &Client, desk: &Desk, mov
             proof.doubled += 1;
             proof.odd.push(format!("{what}: paid {} times there", theirs.times));
         } else {
-            proof.weigh(ours, theirs.paid_minor, &what);
-            proof.weigh(back, theirs.returned_minor, &format!("{what}, what came back"));
+            let own = format!("/v1/payouts/{id}");
+            proof.weigh(ours, theirs.paid_minor, &own, &what);
+            proof.weigh(back, theirs.returned_minor, &own, &format!("{what}, what came back"));
         }
         *said.entry(place.clone()).or_default() -= ours - back;
         *expected.entry(place.clone()).or_default() -= theirs.paid_minor - theirs.returned_minor;

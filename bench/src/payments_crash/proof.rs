@@ -23,6 +23,8 @@ pub(super) struct Proof {
     pub(super) doubled: u64,
     pub(super) difference_minor: u64,
     pub(super) odd: Vec<String>,
+    /// The payments and payouts that are not as they should be, by their addresses.
+    pub(super) suspects: Vec<String>,
     settled_s: u64,
 }
 
@@ -85,6 +87,7 @@ async fn compare(client: &Client, desk: &Desk, movements: &[Value]) -> Result<Pr
     let (mut all_taken, mut all_given) = (0, 0);
     for payment in client.all("/v1/payments").await? {
         let currency = payment["currency"].as_str().unwrap_or_default().to_lowercase();
+        let own = format!("/v1/payments/{}", payment["id"].as_str().unwrap_or_default());
         for attempt in payment["attempts"].as_array().into_iter().flatten() {
             let id = attempt["id"].as_str().unwrap_or_default();
             let word = desk.word(&attempt["provider"]);
@@ -94,7 +97,7 @@ async fn compare(client: &Client, desk: &Desk, movements: &[Value]) -> Result<Pr
             let theirs: i64 = std::iter::once(id).chain(captures).filter_map(|name| taken.get(name)).sum();
             all_taken += theirs;
             *said.entry(format!("{word} {currency}")).or_default() += ours;
-            proof.weigh(ours, theirs, &format!("{word} {id} ({}, payment {})", attempt["state"], payment["id"]));
+            proof.weigh(ours, theirs, &own, &format!("{word} {id} ({})", attempt["state"]));
         }
         for refund in payment["refunds"].as_array().into_iter().flatten() {
             let id = refund["id"].as_str().unwrap_or_default();
@@ -104,7 +107,7 @@ async fn compare(client: &Client, desk: &Desk, movements: &[Value]) -> Result<Pr
             let owner = payment["attempts"].as_array().into_iter().flatten().find(|attempt| attempt["id"] == refund["attempt"]);
             let word = owner.map_or("", |owner| desk.word(&owner["provider"]));
             *said.entry(format!("{word} {currency}")).or_default() -= ours;
-            proof.weigh(ours, theirs, &format!("{id} ({}, payment {})", refund["state"], payment["id"]));
+            proof.weigh(ours, theirs, &own, &format!("{word} {id} ({})", refund["state"]));
         }
     }
     // Money that moved under a name that no payment knows.
@@ -156,14 +159,27 @@ pub(super) async fn settle(client: &Client, bank: &Client, desk: &Desk, within: 
 }
 
 impl Proof {
-    pub(super) fn weigh(&mut self, ours: i64, theirs: i64, what: &str) {
+    /// Compares what one thing moved, here and there; `own` is the address of the payment or payout.
+    pub(super) fn weigh(&mut self, ours: i64, theirs: i64, own: &str, what: &str) {
         match (ours, theirs) {
             (ours, theirs) if ours == theirs => return,
             (0, _) => self.charged_without_entry += 1,
             (_, 0) => self.entry_without_charge += 1,
             _ => self.doubled += 1,
         }
-        self.odd.push(format!("{what}: {theirs} there, {ours} here"));
+        self.odd.push(format!("{what}, {own}: {theirs} there, {ours} here"));
+        self.suspects.push(own.to_owned());
+    }
+
+    /// Prints what is known of the first few that are not as they should be.
+    pub(super) async fn explain(&self, client: &Client) -> Result<(), String> {
+        for own in self.suspects.iter().take(3) {
+            println!("  {own}: {}", client.must(Method::GET, own, None).await?);
+            for event in client.all(&format!("{own}/events")).await? {
+                println!("    {event}");
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn is_sound(&self) -> bool {
