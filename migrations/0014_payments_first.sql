@@ -128,5 +128,4 @@ create table payments_webhooks (
   primary key (workspace, id)
 );
 create unique index payments_webhooks_by_digest on payments_webhooks (workspace, provider, digest);
-create index payments_webhooks_by_state on payments_webhooks (workspace, state, id);
 create index payments_webhooks_by_age on payments_webhooks (received_at);
