@@ -57,6 +57,8 @@ impl Job for Conduct {
     const TIMEOUT: Duration = Duration::from_secs(90);
     // Waiting for a provider that has enough to do is no attempt.
     const ATTEMPTS_MAX: u32 = 1_000_000;
+    // Whatever it is about is not to be forgotten for hours because the database did not answer once.
+    const PAUSE_MAX: Duration = Duration::from_secs(60);
 
     fn key(&self) -> String {
         self.intent.to_string()

@@ -20,6 +20,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const LANE: &'static str;
     /// How often it is tried before it is given up; the default spreads over about a day.
     const ATTEMPTS_MAX: u32 = 12;
+    /// The longest pause after an attempt that failed. Whatever is put off often, such as what waits for a party that has enough
+    /// to do, needs one: each time counts as an attempt, and the pause after the next failure follows from their number.
+    const PAUSE_MAX: Duration = Duration::from_secs(18_000);
     /// How long one attempt may take.
     const TIMEOUT: Duration = Duration::from_secs(60);
     /// How many of one group may run at the same time in a process.

@@ -100,7 +100,7 @@ impl Engine {
     async fn attempt(&self, ready: &Arc<Ready>) -> Ran {
         let Some(handler) = &ready.handler else {
             let error = JobError::retry(format!("this build has no code for the job {}", ready.name));
-            return self.end(ready, self.after(ready, error, UNKNOWN_ATTEMPTS_MAX)).await;
+            return self.end(ready, self.after(ready, error, UNKNOWN_ATTEMPTS_MAX, Duration::MAX)).await;
         };
         let context = JobContext::new(self.store.clone(), Arc::clone(&self.node), Arc::clone(ready), handler.name);
         let attempt = async {
@@ -122,19 +122,19 @@ impl Engine {
                 Ran::Finished
             }
             Ok(()) => self.end(ready, End::Finished).await,
-            Err(error) => self.end(ready, self.after(ready, error, handler.attempts_max)).await,
+            Err(error) => self.end(ready, self.after(ready, error, handler.attempts_max, handler.pause_max)).await,
         }
     }
 
     /// What follows a failed attempt.
-    fn after(&self, ready: &Ready, error: JobError, attempts_max: i64) -> End {
+    fn after(&self, ready: &Ready, error: JobError, attempts_max: i64, pause_max: Duration) -> End {
         let (attempts, now) = (ready.attempts + 1, self.store.clock().now());
         let reason: String = error.reason.chars().filter(|c| *c != '\0').take(REASON_MAX).collect();
         let random = self.store.entropy().below(u64::MAX);
         let due = match error.next {
             Next::Never => None,
             Next::Dropped => return End::Again { due: now, reason },
-            Next::Backoff => Some(now.plus(backoff(attempts, random))),
+            Next::Backoff => Some(now.plus(backoff(attempts, random).min(pause_max))),
             Next::After(pause) => Some(now.plus(pause)),
         };
         match due.filter(|_| attempts < attempts_max) {

@@ -354,6 +354,7 @@ mod tests {
             name: "test.job",
             lane: "test",
             attempts_max: 1,
+            pause_max: std::time::Duration::from_secs(1),
             timeout: std::time::Duration::from_secs(1),
             group_running_max: usize::MAX,
             group: |_| None,

@@ -77,6 +77,20 @@ async fn a_pause_that_the_other_side_asks_for_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_put_off_often_is_not_forgotten_for_hours_when_it_fails_once() {
+    let store = store().await;
+    let outbox = by_hand(&store).await;
+    enqueue(&store, vec![Patient("patient".to_owned())]).await;
+    for _ in 0..7 {
+        assert_eq!(drain(&outbox).await.unwrap().retried, 1);
+        store.clock().advance(Duration::from_secs(1));
+    }
+    assert_eq!(drain(&outbox).await.unwrap(), Drained::default());
+    store.clock().advance(Duration::from_secs(59));
+    assert_eq!(drain(&outbox).await.unwrap().finished, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_never_succeeds_is_kept_among_the_dead_until_it_is_replayed_or_discarded() {
     let store = store().await;
     let outbox = by_hand(&store).await;

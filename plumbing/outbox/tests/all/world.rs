@@ -127,6 +127,20 @@ impl Job for Told {
     }
 }
 
+/// Is put off six times by somebody who has enough to do, then fails once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Patient(pub String);
+
+impl Job for Patient {
+    const NAME: &'static str = "test.patient";
+    const LANE: &'static str = "fast";
+    const ATTEMPTS_MAX: u32 = 1_000;
+    const PAUSE_MAX: Duration = Duration::from_secs(60);
+    fn key(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// Written by a newer release: this one has no code for it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Newer;
@@ -189,6 +203,15 @@ pub async fn builder(store: &Store) -> Builder {
             })
         })
         .job::<Hang, _>(|_, _| Box::pin(std::future::pending()))
+        .job::<Patient, _>(|job, context| {
+            Box::pin(async move {
+                match context.attempt() {
+                    1..=6 => Err(JobError::retry_after("they have enough to do", Duration::from_secs(1))),
+                    7 => Err(JobError::retry("the database did not answer")),
+                    _ => add_effect(&context, job.0).await,
+                }
+            })
+        })
         .reactions(reactions)
 }
 
