@@ -9,6 +9,7 @@ mod payout;
 mod provider;
 mod record;
 mod refund;
+pub(crate) mod replay;
 pub mod settlement;
 mod webhook;
 

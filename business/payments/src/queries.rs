@@ -1,5 +1,6 @@
 //! Looking payments up.
 
+pub(crate) mod replay;
 pub mod settlement;
 
 mod payout;
@@ -19,6 +20,7 @@ pub use payout::{
     beneficiaries, beneficiary, find_beneficiary, find_payout, float, floats, last_float_check, payout, payout_history, payout_settings,
     payouts, waiting_payouts,
 };
+pub use replay::providers_called_everywhere;
 
 /// Sorts behind every identifier of its kind.
 const LAST: &str = "~";

@@ -3,16 +3,17 @@
 //! Tables: `payments_providers`, `payments_intents`, `payments_events`, `payments_references`, `payments_payers`,
 //! `payments_links`, `payments_routes`, `payments_webhooks`.
 
+pub(crate) mod payout;
+pub(crate) mod replay;
 pub(crate) mod settlement;
 
-pub(crate) mod payout;
-
-use kernel::{Money, Timestamp};
-use store::{Row, StoreError};
+use kernel::{Money, Timestamp, WorkspaceId};
+use store::{P, Row, StoreError, row_params};
 
 use crate::account::ProviderRecord;
 use crate::intent::{Event, Intent};
 use crate::link::Link;
+use crate::names::Name;
 use crate::provider::Payer;
 use crate::webhook::{Stored, WebhookRow};
 
@@ -29,8 +30,11 @@ store::statements! {
     EVENTS_OF = "select version, name, actor, recorded_at, body from payments_events where workspace = $1 and subject = $2 and version > $3
         order by version limit $4";
 
+    // Of two that a provider calls the same the older one keeps the name, whichever was told first: so the rows follow from the
+    // events, whatever the order of units.
     INSERT_REFERENCE = "insert into payments_references (workspace, provider, reference, owner, subject) values ($1, $2, $3, $4, $5)
-        on conflict (workspace, provider, reference) do nothing";
+        on conflict (workspace, provider, reference) do update set owner = excluded.owner, subject = excluded.subject
+        where excluded.owner < payments_references.owner";
     FIND_REFERENCE = "select owner, subject from payments_references where workspace = $1 and provider = $2 and reference = $3";
 
     KEEP_PAYER = "insert into payments_payers (workspace, intent, name, email, phone, created_at) values ($1, $2, $3, $4, $5, $6)
@@ -78,6 +82,44 @@ store::statements! {
 
 pub(crate) fn intent(row: &Row<'_>) -> Result<Intent, StoreError> {
     row.json("body")
+}
+
+/// The row of an intent, as `INSERT_INTENT` takes it.
+pub(crate) fn intent_row(workspace: WorkspaceId, intent: &Intent) -> Result<Vec<P<'static>>, StoreError> {
+    let (state, currency) = (intent.state(), intent.amount.currency.to_string());
+    let link = intent.link.map(|link| link.to_string());
+    let body = serde_json::to_string(intent).map_err(StoreError::decode)?;
+    Ok(row_params![
+        workspace,
+        intent.id,
+        intent.version,
+        state.as_str(),
+        intent.amount.amount_minor,
+        currency,
+        intent.customer,
+        link,
+        intent.created_at,
+        intent.changed_at,
+        body
+    ])
+}
+
+/// The row of an event, as `INSERT_EVENT` takes it; `subject` is the intent or payout.
+pub(crate) fn event_row(
+    workspace: WorkspaceId,
+    subject: &str,
+    version: i64,
+    name: &str,
+    actor: &str,
+    at: Timestamp,
+    body: &str,
+) -> Vec<P<'static>> {
+    row_params![workspace, subject, version, name, actor, at, body]
+}
+
+/// The row of a name, as `INSERT_REFERENCE` takes it; `owner` is the intent or payout.
+pub(crate) fn reference_row(workspace: WorkspaceId, owner: &str, name: &Name) -> Vec<P<'static>> {
+    row_params![workspace, name.provider, name.reference, owner, name.subject]
 }
 
 /// An event of an intent, or of a payout, as it stands in the history.

@@ -20,6 +20,8 @@ mod model;
 mod payouts;
 #[path = "all/properties.rs"]
 mod properties;
+#[path = "all/replay.rs"]
+mod replay;
 #[path = "all/settlement.rs"]
 mod settlement;
 #[path = "all/till.rs"]

@@ -13,6 +13,7 @@ use crate::error::PaymentError;
 use crate::events::{PaymentCaptured, PaymentChanged, PaymentQuarantined, PaymentRefunded};
 use crate::intent::{Event, Intent, IntentId, StepState};
 use crate::jobs::{Conduct, ExpireIntent};
+use crate::names::names;
 use crate::{queries, sql, steps};
 
 /// The intent as it is now; nobody else changes it until this unit ends.
@@ -63,34 +64,15 @@ pub(crate) async fn record(
         return Ok(Some(intent));
     }
     let state = intent.state();
-    let body = serde_json::to_string(&intent).map_err(store::StoreError::decode)?;
     match read_version {
         None => {
-            let link = intent.link.map(|link| link.to_string());
-            let amount = intent.amount;
-            let currency = amount.currency.to_string();
-            tx.execute(
-                &sql::INSERT_INTENT,
-                params![
-                    &workspace,
-                    &intent.id,
-                    intent.version,
-                    state.as_str(),
-                    amount.amount_minor,
-                    &currency,
-                    intent.customer,
-                    link,
-                    now,
-                    now,
-                    &body
-                ],
-            )
-            .await?;
+            tx.execute(&sql::INSERT_INTENT, &sql::intent_row(workspace, &intent)?).await?;
             if let Some(end) = intent.expires_at {
                 outbox::enqueue_at(tx, workspace, end, &ExpireIntent { intent: intent.id }).await?;
             }
         }
         Some(read_version) => {
+            let body = serde_json::to_string(&intent).map_err(store::StoreError::decode)?;
             let changed = tx
                 .execute(&sql::UPDATE_INTENT, params![&workspace, &intent.id, intent.version, state.as_str(), now, &body, read_version])
                 .await?;
@@ -116,41 +98,16 @@ async fn keep_event(
     now: Timestamp,
 ) -> Result<(), PaymentError> {
     let body = serde_json::to_string(event).map_err(store::StoreError::decode)?;
-    tx.execute(&sql::INSERT_EVENT, params![&workspace, &intent.id, intent.version, event.name(), actor, now, &body]).await?;
+    let row = sql::event_row(workspace, &intent.id.to_string(), intent.version, event.name(), actor, now, &body);
+    tx.execute(&sql::INSERT_EVENT, &row).await?;
     Ok(())
 }
 
 /// Keeps under which names the provider and we may speak of what an event brought.
 async fn keep_names(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Event) -> Result<(), PaymentError> {
-    let ours = match event {
-        Event::AttemptStarted { attempt, .. } => Some(attempt.to_string()),
-        Event::CaptureRequested { capture, .. } => Some(capture.to_string()),
-        Event::RefundRequested { refund, .. } => Some(refund.to_string()),
-        _ => None,
-    };
-    let mut names: Vec<(String, String, String)> = ours.into_iter().map(|name| (String::new(), name.clone(), name)).collect();
-    let mut theirs = |attempt: crate::AttemptId, reference: &Option<String>, subject: String| {
-        if let (Some(provider), Some(reference)) = (intent.attempt(attempt).map(|attempt| attempt.provider), reference) {
-            names.push((provider.to_string(), reference.clone(), subject));
-        }
-    };
-    match event {
-        Event::PageOpened { attempt, provider_ref, .. }
-        | Event::AttemptPending { attempt, provider_ref }
-        | Event::Authorized { attempt, provider_ref, .. } => theirs(*attempt, provider_ref, attempt.to_string()),
-        Event::Charged { attempt, charge_ref, .. } | Event::Quarantined { attempt, charge_ref, .. } => {
-            theirs(*attempt, charge_ref, attempt.to_string());
-        }
-        Event::CaptureMoved { attempt, capture, charge_ref, .. } => theirs(*attempt, charge_ref, capture.to_string()),
-        Event::RefundMoved { refund, provider_ref, .. } => {
-            if let Some(attempt) = intent.refund(*refund).map(|refund| refund.attempt) {
-                theirs(attempt, provider_ref, refund.to_string());
-            }
-        }
-        _ => {}
-    }
-    for (provider, reference, subject) in names {
-        tx.execute(&sql::INSERT_REFERENCE, params![&workspace, &provider, &reference, &intent.id, &subject]).await?;
+    let owner = intent.id.to_string();
+    for name in names(intent, event) {
+        tx.execute(&sql::INSERT_REFERENCE, &sql::reference_row(workspace, &owner, &name)).await?;
     }
     Ok(())
 }

@@ -50,7 +50,8 @@ pub async fn expect_many(tx: &mut Tx, workspace: WorkspaceId, provider: Provider
     Ok(())
 }
 
-fn expected_row(workspace: WorkspaceId, provider: ProviderId, expected: &Expected, now: Timestamp) -> Vec<P<'static>> {
+/// The row of an expectation, as `INSERT_EXPECTED` takes it.
+pub(crate) fn expected_row(workspace: WorkspaceId, provider: ProviderId, expected: &Expected, now: Timestamp) -> Vec<P<'static>> {
     let currency = expected.amount.currency.to_string();
     row_params![
         workspace,

@@ -3,7 +3,8 @@
 //! Tables: `payments_beneficiaries`, `payments_payouts`, `payments_payout_settings`, `payments_float_checks`; the events and
 //! references of payouts stand with those of intents.
 
-use store::{Row, StoreError};
+use kernel::WorkspaceId;
+use store::{P, Row, StoreError, row_params};
 
 use crate::beneficiary::Beneficiary;
 use crate::float::{FloatCheck, PayoutSettings};
@@ -12,7 +13,7 @@ use crate::sql::Recorded;
 
 store::statements! {
     INSERT_PAYOUT = "insert into payments_payouts (workspace, id, version, state, provider, beneficiary, amount_minor, currency, created_at,
-        changed_at, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
+        changed_at, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     UPDATE_PAYOUT = "update payments_payouts set version = $3, state = $4, changed_at = $5, body = $6
         where workspace = $1 and id = $2 and version = $7";
     FIND_PAYOUT = "select body from payments_payouts where workspace = $1 and id = $2";
@@ -47,6 +48,25 @@ store::statements! {
 
 pub(crate) fn payout(row: &Row<'_>) -> Result<Payout, StoreError> {
     row.json("body")
+}
+
+/// The row of a payout, as `INSERT_PAYOUT` takes it.
+pub(crate) fn payout_row(workspace: WorkspaceId, payout: &Payout) -> Result<Vec<P<'static>>, StoreError> {
+    let currency = payout.amount.currency.to_string();
+    let body = serde_json::to_string(payout).map_err(StoreError::decode)?;
+    Ok(row_params![
+        workspace,
+        payout.id,
+        payout.version,
+        payout.state.as_str(),
+        payout.provider,
+        payout.beneficiary,
+        payout.amount.amount_minor,
+        currency,
+        payout.requested_at,
+        payout.changed_at,
+        body
+    ])
 }
 
 pub(crate) fn payout_event(row: &Row<'_>) -> Result<Recorded<PayoutEvent>, StoreError> {

@@ -10,6 +10,7 @@ use crate::commands::accounts;
 use crate::error::PaymentError;
 use crate::events::PayoutChanged;
 use crate::jobs::ConductPayout;
+use crate::names::payout_names;
 use crate::payout::{Payout, PayoutEvent, PayoutId, PayoutState, Posting, posting};
 use crate::{queries, sql};
 
@@ -26,19 +27,11 @@ pub(super) async fn begin(tx: &mut Tx, workspace: WorkspaceId, events: Vec<Payou
     let first = events.next().and_then(|event| Payout::begin(&event, now).map(|payout| (event, payout)));
     let Some((event, mut payout)) = first else { return Err(PaymentError::NotFound { what: "payout" }) };
     keep_event(tx, workspace, &payout, &event).await?;
-    let own = payout.id.to_string();
-    tx.execute(&sql::INSERT_REFERENCE, params![&workspace, "", &own, &own, &own]).await?;
+    keep_names(tx, workspace, &payout, &event).await?;
     for event in events {
         payout = happen(tx, workspace, payout, &event).await?;
     }
-    let body = serde_json::to_string(&payout).map_err(store::StoreError::decode)?;
-    let (amount, currency) = (payout.amount.amount_minor, payout.amount.currency.to_string());
-    let Payout { id, version, state, provider, beneficiary, .. } = &payout;
-    tx.execute(
-        &sql::payout::INSERT_PAYOUT,
-        params![&workspace, id, *version, state.as_str(), provider, beneficiary, amount, &currency, now, &body],
-    )
-    .await?;
+    tx.execute(&sql::payout::INSERT_PAYOUT, &sql::payout::payout_row(workspace, &payout)?).await?;
     follow(tx, workspace, None, &payout).await?;
     Ok(payout)
 }
@@ -84,17 +77,23 @@ async fn happen(tx: &mut Tx, workspace: WorkspaceId, before: Payout, event: &Pay
     let now = tx.now();
     let payout = before.after(event, now);
     keep_event(tx, workspace, &payout, event).await?;
-    if let Some(theirs) = event.provider_ref() {
-        let (provider, own) = (payout.provider.to_string(), payout.id.to_string());
-        tx.execute(&sql::INSERT_REFERENCE, params![&workspace, &provider, theirs, &own, &own]).await?;
-    }
+    keep_names(tx, workspace, &payout, event).await?;
     Ok(payout)
 }
 
 async fn keep_event(tx: &mut Tx, workspace: WorkspaceId, payout: &Payout, event: &PayoutEvent) -> Result<(), PaymentError> {
     let (now, actor) = (tx.now(), tx.caller().actor());
     let body = serde_json::to_string(event).map_err(store::StoreError::decode)?;
-    tx.execute(&sql::INSERT_EVENT, params![&workspace, &payout.id, payout.version, event.name(), &actor, now, &body]).await?;
+    let row = sql::event_row(workspace, &payout.id.to_string(), payout.version, event.name(), &actor, now, &body);
+    tx.execute(&sql::INSERT_EVENT, &row).await?;
+    Ok(())
+}
+
+async fn keep_names(tx: &mut Tx, workspace: WorkspaceId, payout: &Payout, event: &PayoutEvent) -> Result<(), PaymentError> {
+    let owner = payout.id.to_string();
+    for name in payout_names(payout, event) {
+        tx.execute(&sql::INSERT_REFERENCE, &sql::reference_row(workspace, &owner, &name)).await?;
+    }
     Ok(())
 }
 
