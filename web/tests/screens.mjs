@@ -300,6 +300,106 @@ try {
         await page.getByRole('alert').waitFor();
       },
     });
+    // The simulator's own pages: what a payer meets, and the desk behind it.
+    const waiting = await api(world, 'POST', '/v1/payments', { amount_minor: 123_450, currency: 'EUR', description: 'Two lamps and a very long description of what they are for' });
+    await api(world, 'POST', `/v1/payments/${waiting.id}/attempts`);
+    const { page_url } = await api(world, 'GET', `/v1/payments/${waiting.id}?wait_s=10`);
+    await picture('sim-page', page_url, { state: nobody });
+    await picture('sim-desk', sim.url, { state: nobody, full: false });
+    await picture('pay-open-page', `/pay/${waiting.id}/back?look=40`, { state: nobody });
+
+    // Payouts: nothing yet, then through all their gates.
+    await picture('payouts-empty', '/payments/payouts');
+    await picture('beneficiaries-empty', '/payments/beneficiaries');
+    await picture('float-empty', '/payments/float');
+    const providers = (await api(world, 'GET', '/v1/payment-providers')).items;
+    const monnify = providers.find((provider) => provider.dialect === 'monnify');
+    await api(world, 'PUT', '/v1/payout-settings', { version: 0, limits: { NGN: 100_000_00, EUR: 5_00 }, runs_on_weekends: true, utc_offset_min: 60 });
+    await api(world, 'POST', '/v1/risk/rules', { name: 'Cool-off', applies_to: 'payout', outcome: 'hold', condition: { kind: 'cool_off', hours: 24 } });
+    await api(world, 'POST', '/v1/payment-float/top-ups', { provider: monnify.id, amount_minor: 50_000_00, currency: 'NGN' });
+    await api(world, 'POST', '/v1/payment-float/comparisons', { provider: monnify.id, currency: 'NGN' });
+    const payees = [];
+    for (const [account_name, account_number] of [['Jide Balogun', '0123456789'], [PEOPLE[3][0], '0123456788'], ['Donaudampfschifffahrtsgesellschaft Elektrizitäten und Nebengewerbe, allgemeine Verrechnung mit sehr langem Namen', '0123456787']]) {
+      payees.push(await api(world, 'POST', '/v1/beneficiaries', { account_name, account_number, bank_code: '058', country: 'NG' }));
+    }
+    const ask = (payee, amount_minor, narration) => api(world, 'POST', '/v1/payouts', { beneficiary: payee.id, amount_minor, currency: 'NGN', provider: monnify.id, ...(narration && { narration }) });
+    const decide = await ask(payees[2], 250_000_00, 'For the restoration of the very long roof of the museum, second instalment of many');
+    await ask(payees[1], 1_000_00);
+    const stopped = await ask(payees[0], 1_250_00, 'For the orrery');
+    await first.waitForTimeout(2_500);
+    await picture('payouts', '/payments/payouts');
+    await picture('payouts-wrong', `/payments/payouts?to=${payees[0].id}`, {
+      before: async (page) => {
+        await page.locator('#new form').evaluate((form) => { form.noValidate = true; });
+        await page.locator('#new-amount').fill('-5');
+        await page.locator('#new-currency').fill('NGN');
+        await page.getByRole('button', { name: 'Ask for it' }).click();
+        await page.locator('#amount-error').waitFor();
+      },
+    });
+    await picture('payout', `/payments/payouts/${decide.id}`);
+    await picture('payout-held', `/payments/payouts/${stopped.id}`);
+    await picture('beneficiaries', '/payments/beneficiaries');
+    await picture('beneficiary', `/payments/beneficiaries/${payees[0].id}`);
+    await picture('beneficiary-long', `/payments/beneficiaries/${payees[2].id}`);
+    await picture('beneficiaries-wrong', '/payments/beneficiaries', {
+      before: async (page) => {
+        await page.locator('#new form').evaluate((form) => { form.noValidate = true; });
+        await page.locator('#account-bank').fill('0-5-8');
+        await page.getByRole('button', { name: 'Add them' }).click();
+        await page.locator('#account-name-error').waitFor();
+      },
+    });
+    await picture('float', '/payments/float');
+    await picture('float-wrong', '/payments/float', {
+      before: async (page) => {
+        await page.locator('#limit-1').fill('a lot');
+        await page.locator('#offset').fill('noon');
+        await page.locator('#hours').fill('9999');
+        await page.getByRole('button', { name: 'Save' }).click();
+        await page.locator('#limits-error').waitFor();
+      },
+    });
+
+    // Settlement: a report with differences, worked off in part.
+    await picture('settlement-empty', '/payments/settlement');
+    await picture('exceptions-empty', '/payments/settlement/exceptions');
+    const stripe = providers.find((provider) => provider.dialect === 'stripe');
+    const attempt = (await api(world, 'GET', `/v1/payments/${id}`)).attempts.find((one) => one.state === 'charged');
+    const line = (...fields) => fields.join(',');
+    const report = [
+      'kind,reference,provider_ref,batch,currency,gross_minor,fee_minor,net_minor,at',
+      line('payment', attempt.id, '', 'po_1', 'EUR', 2440, 40, 2400, '2026-01-31T09:30:00Z'),
+      line('payment', '', 'pi_3PzUnknownReferenceOfTheProviderThatIsVeryLongIndeed', 'po_1', 'EUR', 99900, 2900, 97000, '2026-01-31T09:30:00Z'),
+    ].join('\n');
+    await first.goto(at('/payments/settlement'));
+    await first.getByLabel('Whose report it is').selectOption(attempt.provider);
+    await first.locator('#report-file').setInputFiles({ name: 'January.csv', mimeType: 'text/csv', buffer: Buffer.from(report) });
+    await first.getByRole('button', { name: 'Hand it in' }).click();
+    await first.locator('#reports').getByText('Booked, with differences').waitFor();
+    await picture('settlement', '/payments/settlement');
+    await picture('settlement-wrong', '/payments/settlement', {
+      before: async (page) => {
+        await page.getByLabel('Whose report it is').selectOption(stripe.id);
+        await page.locator('#report-file').setInputFiles({ name: 'January.csv', mimeType: 'text/csv', buffer: Buffer.from(report.replace('2440', 'a lot')) });
+        await page.getByRole('button', { name: 'Hand it in' }).click();
+        await page.locator('#file-error').waitFor();
+      },
+    });
+    await picture('settlement-statement-wrong', '/payments/settlement', {
+      before: async (page) => {
+        await page.locator('#statement summary').click();
+        await page.locator('#statement-text').fill('date,amount\n2026-01-31,5');
+        await page.getByRole('button', { name: 'Take it in' }).click();
+        await page.locator('#statement-error').waitFor();
+      },
+    });
+    await picture('exceptions', '/payments/settlement/exceptions');
+    await picture('exceptions-open', '/payments/settlement/exceptions', {
+      before: async (page) => {
+        for (const summary of await page.locator('#exceptions summary').all()) await summary.click();
+      },
+    });
   } finally {
     await sim.stop();
   }

@@ -220,6 +220,49 @@ async fn whoever_was_declined_tries_again_and_pays() {
     till.assert_books().await;
 }
 
+/// A payer approves at PayPal, whose bank says no only when the money is to be taken. Whether the webhook comes or the payer is
+/// faster back than it, they are told, and can try again.
+async fn declined_at_paypal(is_told: bool) {
+    let mut till = Till::open(sim::Dialect::Paypal).await;
+    if !is_told {
+        till.sim.webhook_to(sim::Dialect::Paypal, "", None);
+    }
+    let link = till.link(json!({ "amount_minor": 1_250, "currency": "EUR", "description": "A table by the window" })).await;
+    let visitor = till.world.stranger().with_agent(PHONE);
+    let page = visitor.clone().page(&link).await.expect(200).text();
+    till.form(&visitor, &link, &[("once", &once(&page)), ("email", "payer@paypal.example")]).await.expect(303);
+    let waiting = till.newest().await;
+    let id = waiting.at("/id");
+    till.sim.decline(&waiting.at("/attempts/0/id"), "INSTRUMENT_DECLINED").unwrap();
+    till.settle().await;
+    // What is looked at for the case that no webhook comes.
+    till.world.pass(Duration::from_secs(61));
+    till.settle().await;
+    let back = visitor.clone().page(&format!("/pay/{id}/back?look=1")).await.expect(200).text();
+    assert!(back.contains("<h1>Declined</h1>") && back.contains("Try again") && back.contains("nothing was taken"), "{back}");
+    let again = till.form(&visitor, &format!("/pay/{id}"), &[("once", &once(&back))]).await.expect(303);
+    assert!(again.header("location").starts_with(till.sim.url()), "{}", again.header("location"));
+    let second = till.newest().await.at("/attempts/1/id");
+    till.sim.pay(&second).unwrap();
+    till.settle().await;
+    till.world.pass(Duration::from_secs(61));
+    till.settle().await;
+    assert_eq!(till.newest().await.at("/state"), "succeeded");
+    let charged: i64 = till.sim.movements().iter().map(|movement| movement.amount_minor).sum();
+    assert_eq!(charged, 1_250);
+    till.assert_books().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_declined_after_they_approved_at_paypal_tries_again_and_pays() {
+    declined_at_paypal(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_declined_at_paypal_of_which_no_webhook_comes_tries_again_and_pays() {
+    declined_at_paypal(false).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
     let mut till = Till::open(sim::Dialect::Stripe).await;

@@ -374,9 +374,19 @@ async fn standing(parts: &Parts, workspace: WorkspaceId, intent: &Intent) -> Res
             StatePage::of("muted", "clock", "Still being confirmed", told)
         }
         IntentState::RequiresAction => {
-            let told =
-                "We have not heard of your payment yet. If you have paid, it is confirmed within moments and this page shows it by itself.";
-            StatePage { go_on: page_of(intent).unwrap_or_default(), ..StatePage::of("muted", "clock", "Not confirmed yet", told) }
+            let (heading, told) = match was_declined(intent) {
+                true => (
+                    "The last try was declined",
+                    "Nothing was taken for it, and another page is open for you. If you have paid there since, it is confirmed within \
+                     moments and this page shows it by itself; if not, go on to pay: another card or account may work.",
+                ),
+                false => (
+                    "Not confirmed yet",
+                    "We have not heard of your payment yet. If you have paid, it is confirmed within moments and this page shows it by \
+                     itself.",
+                ),
+            };
+            StatePage { go_on: page_of(intent).unwrap_or_default(), ..StatePage::of("muted", "clock", heading, told) }
         }
         IntentState::RequiresPaymentMethod => match intent.attempts.last() {
             None => StatePage { again, ..StatePage::of("muted", "clock", "Not paid yet", "Nothing was taken so far.") },
@@ -399,6 +409,12 @@ async fn standing(parts: &Parts, workspace: WorkspaceId, intent: &Intent) -> Res
     shown.what = intent.description.clone().unwrap_or_default();
     shown.return_url = intent.return_url.clone().filter(|url| url.starts_with("https://")).unwrap_or_default();
     Ok(shown)
+}
+
+/// Whether a bank said no to the try before the one whose page is open now, so that the payer may be waiting for that answer.
+fn was_declined(intent: &Intent) -> bool {
+    let before = intent.attempts.iter().rev().nth(1).map(|attempt| &attempt.state);
+    matches!(before, Some(AttemptState::Declined { class: ErrorClass::DeclinedHard | ErrorClass::DeclinedSoft, .. }))
 }
 
 fn paid(intent: &Intent) -> StatePage {

@@ -170,7 +170,13 @@ impl Intent {
         let Some(attempt) = self.attempt(id) else { return Vec::new() };
         // Something was heard of it meanwhile, and that counts more.
         if !matches!(attempt.state, AttemptState::Created | AttemptState::Sending | AttemptState::Unknown | AttemptState::Pending) {
-            return Vec::new();
+            // The payer agreed on the page that waited for them, and the money could not be taken: nothing else is ordered then.
+            return match (&attempt.state, failure) {
+                (AttemptState::RequiresAction { .. }, Failure::Refused { class, code }) if !class.is_passing() => {
+                    vec![Event::AttemptDeclined { attempt: id, class: *class, code: code.clone() }]
+                }
+                _ => Vec::new(),
+            };
         }
         match failure {
             // What this try did not do an earlier one may have done.
