@@ -3,7 +3,7 @@
 use codes::scan::Scanned;
 use leads::events::{LeadCaptured, LeadChanged};
 use outbox::{Entry, Fact, NewJob};
-use payments::events::{PaymentCaptured, PaymentQuarantined, PaymentRefunded};
+use payments::events::{PaymentCaptured, PaymentDisputed, PaymentPaidMore, PaymentQuarantined, PaymentRefundReturned, PaymentRefunded};
 use payments::jobs::settlement::CheckPostings;
 use people::events::MemberRemoved;
 
@@ -40,6 +40,18 @@ pub fn reactions(fact: &Entry) -> Vec<NewJob> {
         PaymentRefunded::NAME => {
             let Some(refunded) = fact.decode::<PaymentRefunded>() else { return Vec::new() };
             vec![NewJob::of(workspace, &CheckPostings { intent: refunded.intent })]
+        }
+        PaymentPaidMore::NAME => {
+            let Some(more) = fact.decode::<PaymentPaidMore>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &CheckPostings { intent: more.intent })]
+        }
+        PaymentDisputed::NAME => {
+            let Some(disputed) = fact.decode::<PaymentDisputed>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &CheckPostings { intent: disputed.intent })]
+        }
+        PaymentRefundReturned::NAME => {
+            let Some(returned) = fact.decode::<PaymentRefundReturned>() else { return Vec::new() };
+            vec![NewJob::of(workspace, &CheckPostings { intent: returned.intent })]
         }
         PaymentQuarantined::NAME => {
             let Some(kept) = fact.decode::<PaymentQuarantined>() else { return Vec::new() };

@@ -2,7 +2,7 @@
 
 use kernel::{Currency, Id, Money, RawId};
 
-use crate::intent::{AttemptState, Event, Intent, StepState};
+use crate::intent::{AttemptState, DisputeState, Event, Intent, Refund, StepState, derived};
 use crate::provider::ProviderId;
 
 /// An account of the ledger that payments use, by what it is for.
@@ -26,6 +26,8 @@ pub enum Place {
     Payouts,
     /// Differences that were written off (expense).
     Differences,
+    /// What payers' banks took back (expense).
+    Chargebacks,
 }
 
 /// A transfer that follows from an event.
@@ -64,6 +66,23 @@ pub fn moves(intent: &Intent, event: &Event) -> Option<Move> {
             amount: *paid,
             memo: "not what was asked for",
         }),
+        Event::PaidMore { attempt, amount, is_surplus, .. } => {
+            let of = intent.attempt(*attempt)?;
+            Some(Move {
+                id: derived(*attempt, &format!("paid more {}", of.more.len().checked_sub(1)?)),
+                debit: Place::Clearing(of.provider),
+                credit: if *is_surplus { Place::Surplus } else { Place::Quarantine },
+                amount: *amount,
+                memo: if *is_surplus { "paid too much" } else { "not what was asked for" },
+            })
+        }
+        Event::Accepted { attempt, amount_minor, is_surplus } => Some(Move {
+            id: derived(*attempt, "accepted"),
+            debit: Place::Quarantine,
+            credit: if *is_surplus { Place::Surplus } else { Place::Credit(intent.credit_account.clone()) },
+            amount: Money::new(*amount_minor, currency),
+            memo: if *is_surplus { "paid too much" } else { "payment that was kept apart" },
+        }),
         Event::CaptureMoved { attempt, capture, to: StepState::Succeeded, .. } => {
             let attempt = intent.attempt(*attempt)?;
             let taken = attempt.captures.iter().find(|known| known.id == *capture)?;
@@ -75,30 +94,52 @@ pub fn moves(intent: &Intent, event: &Event) -> Option<Move> {
                 memo: "payment",
             })
         }
-        Event::RefundMoved { refund, to: to @ (StepState::Succeeded | StepState::Failed { .. }), .. } => {
-            let refund = intent.refund(*refund)?;
-            let is_back = *to != StepState::Succeeded;
-            // What was never given back does not come back.
-            if is_back && !refund.was_given {
-                return None;
-            }
-            let attempt = intent.attempt(refund.attempt)?;
-            let debit = match attempt.state {
-                AttemptState::Quarantined { .. } => Place::Quarantine,
-                _ if attempt.is_surplus => Place::Surplus,
-                _ => Place::Credit(intent.credit_account.clone()),
+        Event::CaptureTook { attempt, capture, took } => {
+            let attempt = intent.attempt(*attempt)?;
+            let (credit, memo) = match took.currency == currency {
+                _ if attempt.is_surplus => (Place::Surplus, "paid too much"),
+                true => (Place::Credit(intent.credit_account.clone()), "payment"),
+                false => (Place::Quarantine, "not what was asked for"),
             };
-            // A surplus is refunded under the attempt's own number, which its payment has taken: the last bits tell them apart.
-            let (given, clearing) = (debit, Place::Clearing(attempt.provider));
-            let (debit, credit) = if is_back { (clearing, given) } else { (given, clearing) };
+            Some(Move { id: capture.raw(), debit: Place::Clearing(attempt.provider), credit, amount: *took, memo })
+        }
+        Event::RefundMoved { refund, to: StepState::Succeeded, .. } => given_back(intent, intent.refund(*refund)?, true),
+        Event::RefundTook { refund, .. } => given_back(intent, intent.refund(*refund)?, true),
+        // What was never given back does not come back.
+        Event::RefundMoved { refund, to: StepState::Failed { .. }, .. } => {
+            given_back(intent, intent.refund(*refund).filter(|refund| refund.was_given)?, false)
+        }
+        Event::DisputeMoved { attempt, case, amount, to: to @ (DisputeState::Withdrawn | DisputeState::Returned) } => {
+            let (gone, clearing) = (Place::Chargebacks, Place::Clearing(intent.attempt(*attempt)?.provider));
+            let is_back = *to == DisputeState::Returned;
             Some(Move {
-                id: RawId::from_bits(refund.id.raw().bits() ^ if is_back { 2 } else { 1 }),
-                debit,
-                credit,
-                amount: Money::new(refund.amount_minor, refund.currency),
-                memo: if is_back { "refund that came back" } else { "refund" },
+                id: derived(*attempt, &format!("dispute {} {case}", to.as_str())),
+                debit: if is_back { clearing.clone() } else { gone.clone() },
+                credit: if is_back { gone } else { clearing },
+                amount: *amount,
+                memo: if is_back { "chargeback that came back" } else { "charged back" },
             })
         }
         _ => None,
     }
+}
+
+/// A refund, or one that came back.
+fn given_back(intent: &Intent, refund: &Refund, is_given: bool) -> Option<Move> {
+    let attempt = intent.attempt(refund.attempt)?;
+    let from = match attempt.state {
+        _ if refund.more.is_some() => Place::Surplus,
+        AttemptState::Quarantined { .. } => Place::Quarantine,
+        _ if attempt.is_surplus => Place::Surplus,
+        _ => Place::Credit(intent.credit_account.clone()),
+    };
+    // A surplus is refunded under the attempt's own number, which its payment has taken: the last bits tell them apart.
+    let (clearing, bits) = (Place::Clearing(attempt.provider), refund.id.raw().bits());
+    Some(Move {
+        id: RawId::from_bits(bits ^ if is_given { 1 } else { 2 }),
+        debit: if is_given { from.clone() } else { clearing.clone() },
+        credit: if is_given { clearing } else { from },
+        amount: Money::new(refund.amount_minor, refund.currency),
+        memo: if is_given { "refund" } else { "refund that came back" },
+    })
 }

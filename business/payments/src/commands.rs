@@ -15,12 +15,12 @@ mod webhook;
 
 pub use link::{NewLink, make_link, switch_link};
 pub(crate) use pay::next_attempt;
-pub use pay::{CREDIT_ACCOUNT, NewPayment, Unknown, cancel, create, create_in, expire, keep_payer, resolve, review, start};
+pub use pay::{CREDIT_ACCOUNT, NewPayment, Unknown, accept, cancel, create, create_in, expire, keep_payer, resolve, review, start};
 pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, edit_provider, seal, set_routes};
 pub(crate) use record::{locked, record};
-pub use refund::{capture, erase_payer, refund};
+pub use refund::{capture, erase_payer, give_back, refund};
 pub use webhook::{Taken, sweep_everywhere, take_webhook};
-pub(crate) use webhook::{apply, settle_webhook};
+pub(crate) use webhook::{Applied, apply, settle_webhook};
 
 pub use beneficiary::{SealedBeneficiary, add_beneficiary, change_beneficiary, erase_beneficiary, seal_beneficiary};
 pub(crate) use beneficiary::{keep_name_check, open_beneficiary};

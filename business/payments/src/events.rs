@@ -4,7 +4,7 @@ use kernel::Money;
 use outbox::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::intent::{AttemptId, IntentId, IntentState, RefundId};
+use crate::intent::{AttemptId, DisputeState, IntentId, IntentState, RefundId};
 use crate::payout::{PayoutId, PayoutState};
 
 /// Money came in: all of an intent's, or one capture of it.
@@ -49,6 +49,79 @@ pub struct PaymentRefunded {
 
 impl Fact for PaymentRefunded {
     const NAME: &'static str = "payments.refunded";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// Money that was given back came back: the payer's bank did not take it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefundReturned {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// The refund.
+    pub refund: RefundId,
+    /// How much.
+    pub amount: Money,
+}
+
+impl Fact for PaymentRefundReturned {
+    const NAME: &'static str = "payments.refund_returned";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// A payer disputes a charge, or that went on: `withdrawn` says that the money was charged back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentDisputed {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// The attempt that brought the money.
+    pub attempt: AttemptId,
+    /// The provider's name for the dispute.
+    pub case: String,
+    /// How much is at stake.
+    pub amount: Money,
+    /// How far along it is.
+    pub state: DisputeState,
+}
+
+impl Fact for PaymentDisputed {
+    const NAME: &'static str = "payments.disputed";
+    fn subject(&self) -> String {
+        self.intent.to_string()
+    }
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// More money came than was asked for, or after it was paid: it goes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentPaidMore {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its version after it.
+    pub version: i64,
+    /// The attempt that brought it.
+    pub attempt: AttemptId,
+    /// How much more.
+    pub amount: Money,
+}
+
+impl Fact for PaymentPaidMore {
+    const NAME: &'static str = "payments.paid_more";
     fn subject(&self) -> String {
         self.intent.to_string()
     }

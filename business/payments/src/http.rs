@@ -1,5 +1,6 @@
 //! Payments over HTTP. Whatever is done at a provider follows in a job: `GET /v1/payments/{id}?wait_s=10` waits for it.
 
+mod attempt_views;
 mod link_views;
 mod payouts;
 mod providers;
@@ -24,8 +25,8 @@ use crate::intent::{IntentId, IntentState, LinkId};
 use crate::{grants, queries};
 use link_views::{LinkEditBody, PaymentLinkBody, PaymentLinkView, ProviderWebhookView};
 use views::{
-    CaptureBody, NewPaymentBody, PayerBody, PayerErasedView, PaymentEventView, PaymentQuery, PaymentView, RefundBody, ResolveBody,
-    ReviewBody, WaitQuery,
+    CaptureBody, NewPaymentBody, PayerBody, PayerErasedView, PaymentEventView, PaymentQuery, PaymentView, ReasonBody, RefundBody,
+    ResolveBody, ReviewBody, WaitQuery,
 };
 
 /// What the routes need.
@@ -53,6 +54,8 @@ pub fn routes(deps: Deps) -> OpenApiRouter {
         .routes(routes!(start))
         .routes(routes!(review))
         .routes(routes!(resolve))
+        .routes(routes!(accept))
+        .routes(routes!(give_back))
         .routes(routes!(capture))
         .routes(routes!(refund))
         .routes(routes!(cancel))
@@ -174,6 +177,38 @@ async fn resolve(
             let (unknown, reason) = body.parse()?;
             Ok(PaymentView::from(&commands::resolve(tx, id, unknown, &reason).await?))
         })
+    })
+    .await
+}
+
+/// Takes what an attempt brought that was not what was asked for as paid: all of it, whatever was asked for.
+#[utoipa::path(post, path = "/v1/payments/{id}/attempts/{attempt}/accept", tag = "payments",
+    params(("id" = String, Path), ("attempt" = String, Path)), request_body = ReasonBody,
+    responses((status = 200, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn accept(
+    State(deps): State<Deps>,
+    call: Call,
+    Path((id, attempt)): Path<(IntentId, crate::AttemptId)>,
+    Json(body): Json<ReasonBody>,
+) -> Result<Answer<PaymentView>, Problem> {
+    effect(&deps.store, &call, (id, attempt, body), |tx, (id, attempt, body)| {
+        Box::pin(async move { Ok(PaymentView::from(&commands::accept(tx, id, attempt, &body.reason).await?)) })
+    })
+    .await
+}
+
+/// Gives back what an attempt brought and nobody counts: what is kept apart, or what came beyond its first payment.
+#[utoipa::path(post, path = "/v1/payments/{id}/attempts/{attempt}/return", tag = "payments",
+    params(("id" = String, Path), ("attempt" = String, Path)), request_body = ReasonBody,
+    responses((status = 201, body = PaymentView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
+async fn give_back(
+    State(deps): State<Deps>,
+    call: Call,
+    Path((id, attempt)): Path<(IntentId, crate::AttemptId)>,
+    Json(body): Json<ReasonBody>,
+) -> Result<Answer<PaymentView>, Problem> {
+    effect_created(&deps.store, &call, (id, attempt, body), |tx, (id, attempt, body)| {
+        Box::pin(async move { Ok(PaymentView::from(&commands::give_back(tx, id, attempt, &body.reason).await?.0)) })
     })
     .await
 }

@@ -4,7 +4,9 @@
 //! rebuilds it from nothing. What an amount was captured from, or refunded to, is always the attempt that brought it.
 
 mod decide;
+mod event;
 mod history;
+mod more;
 mod observe;
 
 use kernel::{Currency, Money, Timestamp};
@@ -13,7 +15,9 @@ use serde_json::Value;
 
 pub(crate) use decide::step_failed;
 pub use decide::{AMOUNT_MAX_MINOR, NewIntent, Refusal};
-pub use history::Event;
+pub use event::Event;
+pub(crate) use more::derived;
+pub use more::{DISPUTES_MAX, Dispute, DisputeState, More};
 pub use observe::{Observation, Seen};
 
 use crate::provider::{Dialect, ErrorClass, ProviderId};
@@ -235,6 +239,12 @@ pub struct Capture {
     /// When its first byte was about to leave: from then on the provider keeps its key.
     #[serde(default)]
     pub sent_at: Option<Timestamp>,
+    /// What the provider says that it took, where that is not what was asked for: a person looks at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Money>,
+    /// Who says that it was done, where a second person has to agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_said_by: Option<String>,
 }
 
 /// One try to have an intent paid at one provider.
@@ -264,6 +274,12 @@ pub struct Attempt {
     pub void: Option<StepState>,
     /// The exact crypto amount in its smallest unit, where that was paid with.
     pub crypto_amount: Option<String>,
+    /// Money that came beyond the first payment, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<More>,
+    /// Disputes of the payer, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disputes: Vec<Dispute>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it last changed.
@@ -281,6 +297,11 @@ impl Attempt {
         } else {
             (self.authorized_minor - spoken_for.max(self.captured_minor)).max(0)
         }
+    }
+
+    /// Whether it was paid, with what was asked for or with something else.
+    pub const fn has_brought_money(&self) -> bool {
+        matches!(self.state, AttemptState::Charged | AttemptState::Quarantined { .. })
     }
 
     /// Whether money may still come of it, as far as anybody knows.
@@ -316,6 +337,15 @@ pub struct Refund {
     /// It was given back once, whatever was heard of it since.
     #[serde(default)]
     pub was_given: bool,
+    /// It gives back this one of the payments beyond the first, counted from 0, and nothing of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<usize>,
+    /// What the provider says that it gave back, where that is not what was asked for: a person looks at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Money>,
+    /// Who says that it was done, where a second person has to agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_said_by: Option<String>,
     /// The provider's name for it.
     pub provider_ref: Option<String>,
     /// When it was asked for.
@@ -378,6 +408,12 @@ impl Intent {
         self.refunds.iter().find(|refund| refund.id == id)
     }
 
+    /// The capture of this identifier, with the attempt that it takes from.
+    pub fn capture(&self, id: CaptureId) -> Option<(&Attempt, &Capture)> {
+        let all = self.attempts.iter().flat_map(|attempt| attempt.captures.iter().map(move |capture| (attempt, capture)));
+        all.into_iter().find(|(_, capture)| capture.id == id)
+    }
+
     /// The attempt whose money counts.
     pub fn kept(&self) -> Option<&Attempt> {
         self.kept.and_then(|id| self.attempt(id))
@@ -398,15 +434,16 @@ impl Intent {
         self.kept().map_or(0, |attempt| attempt.captured_minor)
     }
 
-    /// How much of `attempt`'s money was given back or is on its way back, in minor units.
+    /// How much of the first payment of `attempt` was given back or is on its way back, in minor units.
     pub fn refunding_minor(&self, attempt: AttemptId) -> i64 {
-        self.refunds.iter().filter(|refund| refund.attempt == attempt && refund.state.may_count()).map(|refund| refund.amount_minor).sum()
+        let own = self.refunds.iter().filter(|refund| refund.attempt == attempt && refund.more.is_none() && refund.state.may_count());
+        own.map(|refund| refund.amount_minor).sum()
     }
 
     /// How much of what counts was given back, in minor units.
     pub fn refunded_minor(&self) -> i64 {
-        let of_kept = self.refunds.iter().filter(|refund| Some(refund.attempt) == self.kept && refund.state == StepState::Succeeded);
-        of_kept.map(|refund| refund.amount_minor).sum()
+        let of_kept = self.refunds.iter().filter(|refund| Some(refund.attempt) == self.kept && refund.more.is_none());
+        of_kept.filter(|refund| refund.state == StepState::Succeeded).map(|refund| refund.amount_minor).sum()
     }
 
     /// How far along it is.

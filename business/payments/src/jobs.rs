@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use store::Tx;
 
 use crate::client::Client;
-use crate::commands::{self, locked, record};
+use crate::commands::{self, Applied, locked, record};
 use crate::error::PaymentError;
 use crate::health::{FailureKind, Health, Operation, Permit};
 use crate::intent::{Event, Intent, IntentId, Observation, Seen, StepState};
+use crate::looks::{self, Leave};
 use crate::provider::{Account, Done, ErrorClass, Failure, Order, Payer, Provider, ProviderId, Question, Told};
 use crate::steps::{DAILY_FROM, Need, Step, Surroundings, pause};
 use crate::webhook::WebhookId;
@@ -49,6 +50,9 @@ pub struct Conduct {
     /// Somebody hinted that it changed: one more look, beside those that follow each other.
     #[serde(default)]
     pub is_extra: bool,
+    /// The provider's name for the charge that was hinted at, where it is not the attempt's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<String>,
 }
 
 impl Job for Conduct {
@@ -133,6 +137,14 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
     let mut reads = context.store().read();
     let Some(intent) = queries::find(&mut reads, workspace, job.intent).await? else { return Ok(()) };
     let Some(attempt) = job.step.attempt(&intent).and_then(|id| intent.attempt(id)) else { return Ok(()) };
+    let now = context.store().clock().now();
+    if job.is_extra {
+        match looks::leave((job.intent, job.step, job.charge.clone()), context.attempt() > 1, now) {
+            Leave::Go => {}
+            Leave::Wait(pause) => return Err(JobError::retry_after("it was looked at a moment ago", pause)),
+            Leave::Drop => return Ok(()),
+        }
+    }
     let (adapter, account, token) = opened(&context, attempt.provider).await?;
     let abilities = adapter.abilities();
     let around = Surroundings {
@@ -143,8 +155,11 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
         return_url: format!("{}/pay/{}/back", engine.public_url, intent.id),
         webhook_url: format!("{}/v1/payments/webhooks/{token}", engine.public_url),
     };
-    let now = context.store().clock().now();
-    let outcome = match job.step.need(&intent, &around, &abilities, false, now) {
+    let need = match job.step.need(&intent, &around, &abilities, false, now) {
+        Need::Nothing if job.is_extra => job.step.look(&intent, job.charge.as_deref()).map_or(Need::Nothing, Need::Ask),
+        need => need,
+    };
+    let outcome = match need {
         Need::Nothing => return Ok(()),
         Need::Send(order) => match engine.health.enter(account.id, Operation::of(&order)) {
             Ok(permit) => {
@@ -169,7 +184,11 @@ pub async fn conduct(engine: Engine, job: Conduct, context: JobContext) -> Resul
                     _ => Outcome::NotFound,
                 },
                 // The payer agreed to what nobody waits for any more: it is not taken.
-                Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, .. })) if !intent.is_wanted() => Outcome::NotFound,
+                Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, .. }))
+                    if !intent.is_wanted() || attempt.has_brought_money() =>
+                {
+                    Outcome::NotFound
+                }
                 // The payer agreed on the provider's page; the rest is for us to do, and bears repeating.
                 Outcome::Done(Done::Observed(Observation { seen: Seen::Approved, provider_ref, .. })) => {
                     let provider_ref = provider_ref.or_else(|| attempt.provider_ref.clone()).unwrap_or_default();
@@ -338,10 +357,11 @@ fn failed(intent: &Intent, step: Step, failure: &Failure) -> Vec<Event> {
 
 /// Has a step looked at again while something is to be learned about it.
 pub(crate) async fn look_again(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, step: Step, times: u32) -> Result<(), PaymentError> {
-    let is_open = step.is_open(intent) || times < DAILY_FROM && step.is_declined_page(intent);
+    let is_open = step.is_open(intent) || times < DAILY_FROM && (step.is_declined_page(intent) || step.is_short(intent));
     if let Some(wait) = pause(times, step.waits_for_payer(intent)).filter(|_| is_open) {
         let due = tx.now().plus(wait);
-        outbox::enqueue_at(tx, workspace, due, &Conduct { intent: intent.id, step, times: times + 1, is_extra: false }).await?;
+        outbox::enqueue_at(tx, workspace, due, &Conduct { intent: intent.id, step, times: times + 1, is_extra: false, charge: None })
+            .await?;
     }
     Ok(())
 }
@@ -382,14 +402,19 @@ pub async fn work_webhook(engine: Engine, job: WorkWebhook, context: JobContext)
                 let (state, note) = match read {
                     Err(error) => ("unreadable", Some(error.to_string())),
                     Ok(notices) => {
-                        let mut found = 0;
+                        let (mut found, mut contradiction) = (0, None);
                         for notice in &notices {
-                            if let Some(events) = commands::apply(tx, workspace, provider, notice, is_trusted).await? {
-                                found += 1;
-                                happened.extend(events);
+                            match commands::apply(tx, workspace, provider, notice, is_trusted).await? {
+                                Applied::Nothing => {}
+                                Applied::Contradicts { why } => contradiction = Some(why),
+                                Applied::Events(events) => {
+                                    found += 1;
+                                    happened.extend(events);
+                                }
                             }
                         }
                         match (found, notices.len()) {
+                            _ if contradiction.is_some() => ("refused", contradiction),
                             (0, 0) => ("ignored", Some("it is about nothing of ours".to_owned())),
                             (0, _) => ("ignored", Some("what it is about is not known here".to_owned())),
                             _ if is_trusted => ("applied", None),

@@ -24,6 +24,7 @@ mod http;
 mod intent;
 pub mod jobs;
 mod link;
+mod looks;
 mod names;
 mod payout;
 mod provider;
@@ -49,8 +50,8 @@ pub use float::{Float, FloatCheck, FloatCheckId, PayoutSettings, TopUpId};
 pub use health::Health;
 pub use http::{Deps, WEBHOOK_ROUTE, routes};
 pub use intent::{
-    AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,
-    NewIntent, Observation, Refund, RefundId, Refusal, Seen, StepState,
+    AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, Capture, CaptureId, CaptureMethod, DISPUTES_MAX, Dispute, DisputeState, Event,
+    Intent, IntentId, IntentState, LinkId, More, NewIntent, Observation, Refund, RefundId, Refusal, Seen, StepState,
 };
 pub use jobs::{CompareFloat, Conduct, ConductPayout, ConfirmPayout, Engine, ExpireIntent, WorkWebhook};
 pub use link::Link;

@@ -31,13 +31,13 @@ pub(crate) fn names(intent: &Intent, event: &Event) -> Vec<Name> {
     let name = match event {
         Event::AttemptStarted { attempt, .. } => Some(Name::ours(attempt.to_string())),
         Event::CaptureRequested { capture, .. } => Some(Name::ours(capture.to_string())),
-        Event::RefundRequested { refund, .. } => Some(Name::ours(refund.to_string())),
+        Event::RefundRequested { refund, .. } | Event::MoreRefundRequested { refund, .. } => Some(Name::ours(refund.to_string())),
         Event::PageOpened { attempt, provider_ref, .. }
         | Event::AttemptPending { attempt, provider_ref }
         | Event::Authorized { attempt, provider_ref, .. } => theirs(*attempt, provider_ref, attempt.to_string()),
-        Event::Charged { attempt, charge_ref, .. } | Event::Quarantined { attempt, charge_ref, .. } => {
-            theirs(*attempt, charge_ref, attempt.to_string())
-        }
+        Event::Charged { attempt, charge_ref, .. }
+        | Event::Quarantined { attempt, charge_ref, .. }
+        | Event::PaidMore { attempt, charge_ref, .. } => theirs(*attempt, charge_ref, attempt.to_string()),
         Event::CaptureMoved { attempt, capture, charge_ref, .. } => theirs(*attempt, charge_ref, capture.to_string()),
         Event::RefundMoved { refund, provider_ref, .. } => {
             intent.refund(*refund).and_then(|known| theirs(known.attempt, provider_ref, refund.to_string()))

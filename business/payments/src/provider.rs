@@ -54,6 +54,11 @@ impl Dialect {
         }
     }
 
+    /// Whether several payments of one page have names of their own: a second transfer to the same account, a second purchase.
+    pub const fn tells_charges_apart(self) -> bool {
+        matches!(self, Self::Monnify | Self::RampNetwork)
+    }
+
     /// The adapter that speaks it.
     pub fn provider(self) -> &'static dyn Provider {
         crate::providers::of(self)
@@ -378,6 +383,11 @@ pub enum Question {
         reference: String,
         /// Theirs, if it is known.
         provider_ref: Option<String>,
+    },
+    /// How one charge stands, by the provider's own name, where a page may bring several of them.
+    Charge {
+        /// Theirs.
+        provider_ref: String,
     },
     /// How a capture stands.
     Capture {

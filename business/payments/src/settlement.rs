@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::ProviderRecord;
 use crate::books::{Move, Place};
-use crate::intent::{Event, Intent};
+use crate::intent::{DisputeState, Event, Intent, StepState};
 use crate::provider::{Dialect, LineKind, ProviderId, ReportLine};
 
 pub(crate) use bank::names;
@@ -41,7 +41,7 @@ pub const LINE_AMOUNT_MAX: i64 = 10_000_000_000_000;
 pub struct Expected {
     /// What it is about: an attempt, a capture, a refund, a payout, by our name.
     pub subject: String,
-    /// The attempt that brought the money, where that is another one: reports may name it instead.
+    /// The attempt that brought the money, or the refund that came back, where that is another one: reports may name it instead.
     pub attempt: Option<String>,
     /// The intent or payout that it belongs to.
     pub owner: String,
@@ -57,10 +57,26 @@ pub struct Expected {
 
 /// What is expected of a provider because `event` of `intent` moved money.
 pub fn expected(intent: &Intent, event: &Event, moved: &Move) -> Option<(ProviderId, Expected)> {
-    let (subject, attempt, kind) = match event {
+    // What came back of a refund, or again of a dispute, is a line of its own that names the thing which was told before.
+    let (subject, of, kind) = match event {
         Event::Charged { attempt, .. } | Event::Quarantined { attempt, .. } => (attempt.to_string(), None, LineKind::Payment),
-        Event::CaptureMoved { attempt, capture, .. } => (capture.to_string(), Some(*attempt), LineKind::Payment),
-        Event::RefundMoved { refund, .. } => (refund.to_string(), intent.refund(*refund).map(|refund| refund.attempt), LineKind::Refund),
+        Event::PaidMore { attempt, .. } => {
+            let place = intent.attempt(*attempt)?.more.len();
+            (format!("{attempt}.more.{place}"), Some(attempt.to_string()), LineKind::Payment)
+        }
+        Event::CaptureMoved { attempt, capture, .. } | Event::CaptureTook { attempt, capture, .. } => {
+            (capture.to_string(), Some(attempt.to_string()), LineKind::Payment)
+        }
+        Event::RefundMoved { refund, to: StepState::Failed { .. }, .. } => {
+            (format!("{refund}.returned"), Some(refund.to_string()), LineKind::Refund)
+        }
+        Event::RefundMoved { refund, .. } | Event::RefundTook { refund, .. } => {
+            (refund.to_string(), intent.refund(*refund).map(|refund| refund.attempt.to_string()), LineKind::Refund)
+        }
+        Event::DisputeMoved { attempt, case, to, .. } => {
+            let kind = if *to == DisputeState::Returned { LineKind::Payment } else { LineKind::Refund };
+            (format!("{attempt}.{}.{case}", to.as_str()), Some(attempt.to_string()), kind)
+        }
         _ => return None,
     };
     let (provider, amount_minor) = match (&moved.debit, &moved.credit) {
@@ -69,8 +85,7 @@ pub fn expected(intent: &Intent, event: &Event, moved: &Move) -> Option<(Provide
         _ => return None,
     };
     let amount = Money::new(amount_minor, moved.amount.currency);
-    let attempt = attempt.map(|attempt| attempt.to_string());
-    Some((provider, Expected { subject, attempt, owner: intent.id.to_string(), kind, amount, is_missing: false, is_matched: false }))
+    Some((provider, Expected { subject, attempt: of, owner: intent.id.to_string(), kind, amount, is_missing: false, is_matched: false }))
 }
 
 /// What is expected of a provider that paid a payout, where its reports list payouts at all.

@@ -86,6 +86,8 @@ impl Step {
                     AttemptState::RequiresAction { .. } | AttemptState::Pending => Need::Ask(ask()),
                     // On a page that is there somebody may still pay who was declined before.
                     AttemptState::Declined { .. } | AttemptState::Expired if attempt.provider_ref.is_some() => Need::Ask(ask()),
+                    // Too little was paid: the rest may follow.
+                    AttemptState::Quarantined { .. } if attempt.is_short_of(intent.amount) => Need::Ask(ask()),
                     _ => Need::Nothing,
                 }
             }
@@ -123,11 +125,14 @@ impl Step {
             }
             Self::Refund(id) => {
                 let Some(refund) = intent.refund(id) else { return Need::Nothing };
+                // Money of a charge of its own goes back where it came from.
+                let other = refund.more.and_then(|place| attempt.more.get(place)).and_then(|more| more.charge_ref.clone());
+                let charge_ref = other.clone().or_else(|| attempt.charge_ref.clone());
                 let order = Order::Refund {
                     reference: id.to_string(),
                     attempt: attempt.id.to_string(),
-                    provider_ref,
-                    charge_ref: attempt.charge_ref.clone(),
+                    provider_ref: other.unwrap_or(provider_ref),
+                    charge_ref: charge_ref.clone(),
                     amount: Money::new(refund.amount_minor, refund.currency),
                     reason: refund.reason.clone(),
                 };
@@ -135,7 +140,7 @@ impl Step {
                     reference: id.to_string(),
                     attempt: attempt.id.to_string(),
                     provider_ref: refund.provider_ref.clone(),
-                    charge_ref: attempt.charge_ref.clone(),
+                    charge_ref,
                 };
                 match refund.state {
                     StepState::Requested => Need::Send(order),
@@ -176,6 +181,27 @@ impl Step {
         }
     }
 
+    /// What is asked where somebody hints that something changed about what is through: more may have been paid, under a name of
+    /// its own where `charge` says one. Nothing where nothing can have changed.
+    pub fn look(self, intent: &Intent, charge: Option<&str>) -> Option<Question> {
+        let Self::Attempt(id) = self else { return None };
+        let attempt = intent.attempt(id)?;
+        if !attempt.has_brought_money() {
+            return None;
+        }
+        let other = charge.filter(|_| attempt.dialect.tells_charges_apart()).filter(|name| attempt.provider_ref.as_deref() != Some(*name));
+        Some(match other {
+            Some(name) => Question::Charge { provider_ref: name.to_owned() },
+            None => Question::Payment { reference: id.to_string(), provider_ref: attempt.provider_ref.clone() },
+        })
+    }
+
+    /// Whether less was paid than was asked for, so that the rest may follow: it is looked at for as long as pages stay open.
+    pub fn is_short(self, intent: &Intent) -> bool {
+        let Self::Attempt(id) = self else { return false };
+        intent.attempt(id).is_some_and(|attempt| attempt.is_short_of(intent.amount))
+    }
+
     /// Whether it is the payer's turn.
     pub fn waits_for_payer(self, intent: &Intent) -> bool {
         let Self::Attempt(id) = self else { return false };
@@ -212,14 +238,16 @@ pub fn follow(intent: &Intent, event: &Event) -> Vec<Step> {
         }
         Event::AttemptReleased { attempt } => vec![Step::Attempt(*attempt)],
         // Nobody is to pay any more.
-        Event::Canceled | Event::Expired | Event::Authorized { .. } | Event::Charged { .. } if !intent.is_wanted() => {
+        Event::Canceled | Event::Expired | Event::Authorized { .. } | Event::Charged { .. } | Event::Accepted { .. }
+            if !intent.is_wanted() =>
+        {
             let open = intent.attempts.iter().filter(|known| matches!(known.state, AttemptState::RequiresAction { .. }));
             open.map(|known| Step::Close(known.id)).collect()
         }
         Event::PageOpened { attempt, .. } if !intent.is_wanted() => vec![Step::Close(*attempt)],
         Event::CaptureRequested { attempt, capture, .. } => vec![Step::Capture(*attempt, *capture)],
         Event::VoidMoved { attempt, to: StepState::Requested } => vec![Step::Void(*attempt)],
-        Event::RefundRequested { refund, .. } => vec![Step::Refund(*refund)],
+        Event::RefundRequested { refund, .. } | Event::MoreRefundRequested { refund, .. } => vec![Step::Refund(*refund)],
         _ => Vec::new(),
     }
 }

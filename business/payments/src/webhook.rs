@@ -36,7 +36,7 @@ pub struct WebhookRow {
     pub stored: Stored,
     /// `signed`, `checked_later` or `hint`; a forged one is kept nowhere.
     pub trust: String,
-    /// `received`, `applied`, `ignored`, `unreadable`.
+    /// `received`, `applied`, `ignored`, `unreadable`, or `refused` where it names two payments at once.
     pub state: String,
     /// Why, for operators.
     pub note: Option<String>,

@@ -14,6 +14,8 @@ mod engine;
 mod invariants;
 #[path = "all/lives.rs"]
 mod lives;
+#[path = "all/holes.rs"]
+mod holes;
 #[path = "all/model.rs"]
 mod model;
 #[path = "all/payouts.rs"]

@@ -1,7 +1,7 @@
 //! What happened to a payment, in plain sentences.
 
 use kernel::Money;
-use payments::{Event, Intent, ProviderId, Recorded, StepState};
+use payments::{DisputeState, Event, Intent, ProviderId, Recorded, StepState};
 
 use super::super::frame::{Names, When};
 use super::{amount, words};
@@ -69,6 +69,35 @@ fn sentence(intent: &Intent, event: &Event, provider: &impl Fn(ProviderId) -> St
             (format!("{} are to be given back", amount::told(*amount)), reason.clone().unwrap_or_default())
         }
         Event::RefundMoved { to, .. } => moved("The refund", to),
+        Event::PaidMore { attempt, amount, is_surplus, .. } => {
+            (format!("{} more were paid at {}", amount::told(*amount), at(*attempt)), surplus(*is_surplus))
+        }
+        Event::Accepted { amount_minor, is_surplus, .. } => {
+            (format!("{} that were kept apart count as paid", told(*amount_minor)), surplus(*is_surplus))
+        }
+        Event::MoreRefundRequested { amount, reason, .. } => {
+            (format!("{} that came too much are to be given back", amount::told(*amount)), reason.clone().unwrap_or_default())
+        }
+        Event::CaptureDiffers { said, .. } => (
+            format!("The provider says that the capture took {}", amount::told(*said)),
+            "That is not what was asked for: somebody has to say whether it is so.".to_owned(),
+        ),
+        Event::CaptureTook { took, .. } => (format!("The capture took {}", amount::told(*took)), String::new()),
+        Event::RefundDiffers { said, .. } => (
+            format!("The provider says that the refund gave {} back", amount::told(*said)),
+            "That is not what was asked for: somebody has to say whether it is so.".to_owned(),
+        ),
+        Event::RefundTook { took, .. } => (format!("The refund gave {} back", amount::told(*took)), String::new()),
+        Event::DoneProposed { .. } => ("One person says that it was done".to_owned(), "A second one has to say the same.".to_owned()),
+        Event::DisputeMoved { attempt, case, amount, to } => {
+            let what = match to {
+                DisputeState::Open => "are disputed by the payer",
+                DisputeState::Withdrawn => "were charged back",
+                DisputeState::Returned => "came back: the dispute was won",
+                DisputeState::Closed => "are not disputed any more",
+            };
+            (format!("{} {what}", amount::told(*amount)), format!("{}'s name for the dispute: {case}", at(*attempt)))
+        }
         Event::Canceled => plain("It was called off"),
         Event::Expired => plain("Its time was over"),
     }

@@ -34,6 +34,7 @@ pub(crate) async fn account(tx: &mut Tx, workspace: WorkspaceId, place: &Place, 
         }
         Place::Fees => (format!("payments.fees.{currency}"), "Fees of providers".to_owned(), AccountKind::Expense, Limits::None),
         Place::Payouts => (format!("payments.payouts.{currency}"), "Payouts".to_owned(), AccountKind::Expense, Limits::None),
+        Place::Chargebacks => (format!("payments.chargebacks.{currency}"), "Charged back".to_owned(), AccountKind::Expense, Limits::None),
         Place::Differences => {
             (format!("payments.differences.{currency}"), "Differences written off".to_owned(), AccountKind::Expense, Limits::None)
         }

@@ -10,9 +10,10 @@ use super::record::{locked, record};
 use crate::account::ProviderRecord;
 use crate::error::PaymentError;
 use crate::health::Health;
-use crate::intent::{AttemptId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent, RefundId};
+use crate::intent::{AttemptId, CaptureId, CaptureMethod, Event, Intent, IntentId, LinkId, NewIntent, RefundId, StepState};
 use crate::provider::{ErrorClass, Payer, ProviderId};
 use crate::routing::{self, NextStep, Nobody, Wanted};
+use crate::settlement::Rules;
 use crate::text;
 use crate::{grants, queries, sql};
 
@@ -131,7 +132,7 @@ pub async fn create_in(tx: &mut Tx, workspace: WorkspaceId, new: NewPayment) -> 
 pub async fn keep_payer(tx: &mut Tx, workspace: WorkspaceId, id: IntentId, payer: &Payer) -> Result<(), PaymentError> {
     if *payer != Payer::default() {
         let now = tx.now();
-        tx.execute(&sql::KEEP_PAYER, params![&workspace, &id, payer.name, payer.email, payer.phone, now]).await?;
+        tx.execute_later(&sql::KEEP_PAYER, params![&workspace, &id, payer.name, payer.email, payer.phone, now]).await?;
     }
     Ok(())
 }
@@ -191,22 +192,84 @@ pub async fn review(tx: &mut Tx, id: IntentId, attempt: AttemptId, is_released: 
 /// What stays unknown here and was found out elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
-    /// An attempt that was not paid.
+    /// An attempt that was not paid, or an authorization that was not released.
     Attempt(AttemptId),
+    /// An authorization that was released.
+    Release(AttemptId),
+    /// A capture that was done, or was not.
+    Capture(CaptureId, bool),
     /// A refund that was given back, or was not.
     Refund(RefundId, bool),
 }
 
-/// A person says how something ended that the provider does not tell. `reason` is kept in the audit trail.
+/// A person says how something ended that the provider does not tell. `reason` is kept in the audit trail. That more money moved
+/// than one person alone may write off takes a second one, who says the same.
 pub async fn resolve(tx: &mut Tx, id: IntentId, unknown: Unknown, reason: &str) -> Result<Intent, PaymentError> {
     let workspace = tx.caller().may(grants::APPROVE)?;
-    text::optional(Some(reason), 200).map_err(|message| PaymentError::field("reason", message))?;
+    check_reason(reason)?;
     let intent = locked(tx, workspace, id).await?;
-    let (events, subject) = match unknown {
+    let is_void = |id| intent.attempt(id).is_some_and(|attempt| attempt.void == Some(StepState::Unknown));
+    let (mut events, subject) = match unknown {
+        Unknown::Attempt(attempt) if is_void(attempt) => (intent.resolve_void(attempt, false)?, attempt.to_string()),
         Unknown::Attempt(attempt) => (intent.resolve_attempt(attempt)?, attempt.to_string()),
+        Unknown::Release(attempt) => (intent.resolve_void(attempt, true)?, attempt.to_string()),
+        Unknown::Capture(capture, is_done) => (intent.resolve_capture(capture, is_done)?, capture.to_string()),
         Unknown::Refund(refund, is_done) => (intent.resolve_refund(refund, is_done)?, refund.to_string()),
     };
-    outbox::audit(tx, workspace, "payments.resolved_by_person", &subject, &serde_json::json!({ "reason": reason })).await?;
+    let mut word = "payments.resolved_by_person";
+    if let Some(proposed) = needs_a_second(tx, workspace, &intent, unknown, &subject).await? {
+        (events, word) = (vec![proposed], "payments.resolution_proposed");
+    }
+    outbox::audit(tx, workspace, word, &subject, &serde_json::json!({ "reason": reason })).await?;
+    record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
+}
+
+fn check_reason(reason: &str) -> Result<(), PaymentError> {
+    text::optional(Some(reason), 200).map_err(|message| PaymentError::field("reason", message))
+}
+
+/// The proposal that is kept where a second person has to say the same; nothing where enough people have said it.
+async fn needs_a_second(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    intent: &Intent,
+    unknown: Unknown,
+    subject: &str,
+) -> Result<Option<Event>, PaymentError> {
+    let (attempt, amount_minor, said_by) = match unknown {
+        Unknown::Capture(id, true) => {
+            let Some((attempt, capture)) = intent.capture(id) else { return Ok(None) };
+            (Some(attempt), capture.said.map_or(capture.amount_minor, |said| said.amount_minor), &capture.done_said_by)
+        }
+        Unknown::Refund(id, true) => {
+            let Some(refund) = intent.refund(id) else { return Ok(None) };
+            (intent.attempt(refund.attempt), refund.said.map_or(refund.amount_minor, |said| said.amount_minor), &refund.done_said_by)
+        }
+        _ => return Ok(None),
+    };
+    let Some(attempt) = attempt else { return Ok(None) };
+    let rules = Rules::of(&queries::provider(tx, workspace, attempt.provider).await?);
+    if amount_minor <= rules.write_off_alone_max_minor {
+        return Ok(None);
+    }
+    if tx.caller().member().is_none() {
+        return Err(PaymentError::field("is_done", "must be said by people, two of them: so much money is not moved by a key"));
+    }
+    let by = tx.caller().actor();
+    match said_by {
+        None => Ok(Some(Event::DoneProposed { subject: subject.to_owned(), by })),
+        Some(first) if *first == by => Err(PaymentError::field("is_done", "needs a second person: you have said it already")),
+        Some(_) => Ok(None),
+    }
+}
+
+/// Takes what an attempt brought that was not what was asked for as paid, all of it. `reason` is kept in the audit trail.
+pub async fn accept(tx: &mut Tx, id: IntentId, attempt: AttemptId, reason: &str) -> Result<Intent, PaymentError> {
+    let workspace = tx.caller().may(grants::APPROVE)?;
+    check_reason(reason)?;
+    let intent = locked(tx, workspace, id).await?;
+    let events = intent.accept(attempt)?;
+    outbox::audit(tx, workspace, "payments.quarantine_accepted", &attempt.to_string(), &serde_json::json!({ "reason": reason })).await?;
     record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })
 }
 

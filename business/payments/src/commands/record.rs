@@ -10,8 +10,10 @@ use store::{Tx, params};
 use super::accounts;
 use crate::books::{self, Move, Place};
 use crate::error::PaymentError;
-use crate::events::{PaymentCaptured, PaymentChanged, PaymentQuarantined, PaymentRefunded};
-use crate::intent::{Event, Intent, IntentId, StepState};
+use crate::events::{
+    PaymentCaptured, PaymentChanged, PaymentDisputed, PaymentPaidMore, PaymentQuarantined, PaymentRefundReturned, PaymentRefunded,
+};
+use crate::intent::{AttemptState, Event, Intent, IntentId, StepState};
 use crate::jobs::{Conduct, ExpireIntent};
 use crate::names::names;
 use crate::{queries, sql, steps};
@@ -50,8 +52,9 @@ pub(crate) async fn record(
             }
         }
         tell(tx, workspace, &intent, &event).await?;
+        super::settlement::tell_of_difference(tx, workspace, &intent, &event).await?;
         for step in steps::follow(&intent, &event) {
-            outbox::enqueue(tx, workspace, &Conduct { intent: intent.id, step, times: 0, is_extra: false }).await?;
+            outbox::enqueue(tx, workspace, &Conduct { intent: intent.id, step, times: 0, is_extra: false, charge: None }).await?;
         }
         // Its time was over while a provider was at it: now that nobody is, it ends.
         if coming.is_empty() {
@@ -66,7 +69,7 @@ pub(crate) async fn record(
     let state = intent.state();
     match read_version {
         None => {
-            tx.execute(&sql::INSERT_INTENT, &sql::intent_row(workspace, &intent)?).await?;
+            tx.execute_later(&sql::INSERT_INTENT, &sql::intent_row(workspace, &intent)?).await?;
             if let Some(end) = intent.expires_at {
                 outbox::enqueue_at(tx, workspace, end, &ExpireIntent { intent: intent.id }).await?;
             }
@@ -99,7 +102,7 @@ async fn keep_event(
 ) -> Result<(), PaymentError> {
     let body = serde_json::to_string(event).map_err(store::StoreError::decode)?;
     let row = sql::event_row(workspace, &intent.id.to_string(), intent.version, event.name(), actor, now, &body);
-    tx.execute(&sql::INSERT_EVENT, &row).await?;
+    tx.execute_later(&sql::INSERT_EVENT, &row).await?;
     Ok(())
 }
 
@@ -107,7 +110,7 @@ async fn keep_event(
 async fn keep_names(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Event) -> Result<(), PaymentError> {
     let owner = intent.id.to_string();
     for name in names(intent, event) {
-        tx.execute(&sql::INSERT_REFERENCE, &sql::reference_row(workspace, &owner, &name)).await?;
+        tx.execute_later(&sql::INSERT_REFERENCE, &sql::reference_row(workspace, &owner, &name)).await?;
     }
     Ok(())
 }
@@ -119,6 +122,10 @@ async fn post(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, moved: &Move
         Err(PaymentError::Ledger(LedgerError::Refused { outcome, .. })) if is_about_accounts(outcome) => {
             let apart = |place| if matches!(place, &Place::Credit(_)) { &Place::Quarantine } else { place };
             let between = [apart(&moved.debit), apart(&moved.credit)];
+            // It is kept apart already, and stays there.
+            if between[0] == between[1] {
+                return Ok(());
+            }
             if between == [&moved.debit, &moved.credit] {
                 return Err(LedgerError::Refused { index: 0, outcome }.into());
             }
@@ -165,7 +172,12 @@ async fn post_between(
 async fn tell(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Event) -> Result<(), PaymentError> {
     let currency = intent.amount.currency;
     let captured = match event {
-        Event::Charged { amount_minor, is_surplus: false, .. } => Some(*amount_minor),
+        Event::Charged { amount_minor, is_surplus: false, .. } | Event::Accepted { amount_minor, is_surplus: false, .. } => {
+            Some(*amount_minor)
+        }
+        Event::CaptureTook { attempt, took, .. } if took.currency == currency => {
+            intent.attempt(*attempt).filter(|attempt| !attempt.is_surplus).map(|_| took.amount_minor)
+        }
         Event::CaptureMoved { attempt, capture, to: StepState::Succeeded, .. } => {
             let attempt = intent.attempt(*attempt).filter(|attempt| !attempt.is_surplus);
             attempt.and_then(|attempt| attempt.captures.iter().find(|known| known.id == *capture)).map(|capture| capture.amount_minor)
@@ -187,14 +199,34 @@ async fn tell(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Even
             let fact = PaymentQuarantined { intent: intent.id, version: intent.version, attempt: *attempt, paid: *paid };
             outbox::publish(tx, workspace, &fact).await?;
         }
-        Event::RefundMoved { refund, to: StepState::Succeeded, .. } => {
+        Event::PaidMore { attempt, is_surplus: false, .. } => {
+            let Some(AttemptState::Quarantined { paid }) = intent.attempt(*attempt).map(|attempt| &attempt.state) else { return Ok(()) };
+            let fact = PaymentQuarantined { intent: intent.id, version: intent.version, attempt: *attempt, paid: *paid };
+            outbox::publish(tx, workspace, &fact).await?;
+        }
+        Event::PaidMore { attempt, amount, .. } => {
+            let fact = PaymentPaidMore { intent: intent.id, version: intent.version, attempt: *attempt, amount: *amount };
+            outbox::publish(tx, workspace, &fact).await?;
+        }
+        Event::DisputeMoved { attempt, case, amount, to } => {
+            let (case, version) = (case.clone(), intent.version);
+            let fact = PaymentDisputed { intent: intent.id, version, attempt: *attempt, case, amount: *amount, state: *to };
+            outbox::publish(tx, workspace, &fact).await?;
+        }
+        Event::RefundMoved { refund, to: StepState::Failed { .. }, .. } => {
+            let Some(refund) = intent.refund(*refund).filter(|refund| refund.was_given) else { return Ok(()) };
+            let amount = kernel::Money::new(refund.amount_minor, refund.currency);
+            let fact = PaymentRefundReturned { intent: intent.id, version: intent.version, refund: refund.id, amount };
+            outbox::publish(tx, workspace, &fact).await?;
+        }
+        Event::RefundMoved { refund, to: StepState::Succeeded, .. } | Event::RefundTook { refund, .. } => {
             let Some(refund) = intent.refund(*refund) else { return Ok(()) };
             let fact = PaymentRefunded {
                 intent: intent.id,
                 version: intent.version,
                 refund: refund.id,
                 amount: kernel::Money::new(refund.amount_minor, refund.currency),
-                is_surplus: Some(refund.attempt) != intent.kept,
+                is_surplus: Some(refund.attempt) != intent.kept || refund.more.is_some(),
             };
             outbox::publish(tx, workspace, &fact).await?;
         }

@@ -53,6 +53,22 @@ pub async fn refund(
     Ok((intent, refund))
 }
 
+/// Gives back what `attempt` brought and nobody counts: what is kept apart, or what came beyond its first payment and could not be
+/// given back so far. `reason` is kept with the refund and in the audit trail.
+pub async fn give_back(tx: &mut Tx, id: IntentId, attempt: AttemptId, reason: &str) -> Result<(Intent, RefundId), PaymentError> {
+    let workspace = tx.caller().may(grants::REFUND)?;
+    text::optional(Some(reason), 200).map_err(|message| PaymentError::field("reason", message))?;
+    let intent = locked(tx, workspace, id).await?;
+    let refund: RefundId = tx.new_id();
+    let events = intent.give_back(refund, attempt, reason)?;
+    if intent.attempt(attempt).is_some_and(|attempt| !attempt.dialect.provider().abilities().refunds) {
+        return Err(PaymentError::field("attempt", "was paid at a provider that gives no money back by itself: refund it by a payout"));
+    }
+    outbox::audit(tx, workspace, "payments.given_back", &attempt.to_string(), &json!({ "reason": reason, "refund": refund })).await?;
+    let intent = record(tx, workspace, Some(intent), events).await?.ok_or(PaymentError::NotFound { what: "payment" })?;
+    Ok((intent, refund))
+}
+
 /// Forgets what the payers with this email address told us, and says of how many payments. Amounts and identifiers stay: the books
 /// need them.
 pub async fn erase_payer(tx: &mut Tx, email: &people::Email) -> Result<u64, PaymentError> {

@@ -25,7 +25,7 @@ pub(crate) use bank::match_bank_lines;
 pub use bank::take_bank_lines;
 pub use book::{Booked, book_chunk};
 pub(crate) use book::{fail, finish, look_for_missing};
-pub(crate) use check::check_postings;
+pub(crate) use check::{check_postings, tell_of_difference};
 
 /// What keeps settlement writes of one provider apart.
 const LOCK: &str = "settlement";

@@ -9,7 +9,7 @@ use store::{Reads as _, Store, Tx, params};
 
 use super::record::{locked, record};
 use crate::error::PaymentError;
-use crate::intent::{AttemptState, Event, IntentId, Seen, StepState};
+use crate::intent::{AttemptState, Event, Intent, IntentId, Seen, StepState};
 use crate::jobs::{Conduct, WorkWebhook, observed, step_of};
 use crate::provider::{Notice, ProviderId, Trust, Webhook, WebhookError};
 use crate::steps::Step;
@@ -88,7 +88,7 @@ async fn keep(
         return Ok(());
     }
     // The same one again: counted. A hint only says that something changed, so that it causes another look.
-    tx.execute(&sql::COUNT_WEBHOOK, params![&workspace, &provider, digest]).await?;
+    tx.execute_later(&sql::COUNT_WEBHOOK, params![&workspace, &provider, digest]).await?;
     if trust != Trust::Signed {
         let known = tx.row(&sql::FIND_WEBHOOK_ID, params![&workspace, &provider, digest], |row| row.id::<WebhookId>("id")).await?;
         if let Some(webhook) = known {
@@ -98,32 +98,76 @@ async fn keep(
     Ok(())
 }
 
-/// Applies one thing that a webhook of `provider` says: at once where it is trusted, else by asking. None where nothing here
-/// is meant.
+/// What became of one thing that a webhook says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Applied {
+    /// Nothing here is meant.
+    Nothing,
+    /// It names two things at once, so that nobody knows which of them is meant: it is applied to neither.
+    Contradicts {
+        /// For operators.
+        why: String,
+    },
+    /// This is what happened; nothing yet where the provider is asked.
+    Events(Vec<Event>),
+}
+
+/// What a name of a notice is about: its owner, and what of it.
+type Named = Option<(String, String)>;
+
+/// Who is meant by our name and by the provider's; an error where they are not the same.
+async fn meant(tx: &mut Tx, workspace: WorkspaceId, provider: ProviderId, notice: &Notice) -> Result<Result<Named, String>, PaymentError> {
+    let (mut ours, mut theirs) = (None, None);
+    if let Some(reference) = &notice.reference {
+        ours = queries::by_reference(tx, workspace, None, reference).await?;
+    }
+    let names = [&notice.provider_ref, &notice.observation.charge_ref];
+    for reference in names.into_iter().flatten() {
+        theirs = match theirs {
+            None => queries::by_reference(tx, workspace, Some(provider), reference).await?,
+            known => known,
+        };
+    }
+    Ok(match (ours, theirs) {
+        (Some((owner, _)), Some((other, _))) if owner != other => {
+            Err(format!("our reference is that of {owner}, the provider's is that of {other}: applied to neither"))
+        }
+        (ours, theirs) => Ok(ours.or(theirs)),
+    })
+}
+
+/// Applies one thing that a webhook of `provider` says: at once where it is trusted, else by asking.
 pub(crate) async fn apply(
     tx: &mut Tx,
     workspace: WorkspaceId,
     provider: ProviderId,
     notice: &Notice,
     is_trusted: bool,
-) -> Result<Option<Vec<Event>>, PaymentError> {
-    let mut found = None;
-    if let Some(reference) = &notice.reference {
-        found = queries::by_reference(tx, workspace, None, reference).await?;
-    }
-    if let (None, Some(reference)) = (&found, &notice.provider_ref) {
-        found = queries::by_reference(tx, workspace, Some(provider), reference).await?;
-    }
-    let Some((owner, subject)) = found else { return Ok(None) };
+) -> Result<Applied, PaymentError> {
+    let (owner, subject) = match meant(tx, workspace, provider, notice).await? {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(Applied::Nothing),
+        Err(why) => {
+            metrics::counter!("payments_webhooks_contradictory_total").increment(1);
+            tracing::warn!(%provider, why, "a webhook names two payments");
+            return Ok(Applied::Contradicts { why });
+        }
+    };
     let Ok(id) = IntentId::parse(&owner) else {
         let is_ours = super::apply_to_payout(tx, workspace, provider, &owner, notice, is_trusted).await?;
-        return Ok(is_ours.then(Vec::new));
+        return Ok(if is_ours { Applied::Events(Vec::new()) } else { Applied::Nothing });
     };
     let intent = locked(tx, workspace, id).await?;
-    let Some(step) = step_of(&intent, &subject) else { return Ok(None) };
+    let Some(mut step) = step_of(&intent, &subject) else { return Ok(Applied::Nothing) };
     let attempt = step.attempt(&intent).and_then(|id| intent.attempt(id));
     // One provider's word says nothing about what is at another.
-    let Some(attempt) = attempt.filter(|attempt| attempt.provider == provider).cloned() else { return Ok(None) };
+    let Some(attempt) = attempt.filter(|attempt| attempt.provider == provider).cloned() else { return Ok(Applied::Nothing) };
+    let seen = &notice.observation.seen;
+    // A dispute is about the charge, whatever of it was named.
+    let is_dispute = matches!(seen, Seen::Disputed { .. });
+    if is_dispute {
+        step = Step::Attempt(attempt.id);
+    }
     let asks = !is_trusted
         || notice.observation.seen == Seen::Changed
         || matches!(notice.observation.seen, Seen::Approved | Seen::Succeeded { amount: None, .. })
@@ -135,10 +179,15 @@ pub(crate) async fn apply(
         || matches!(step, Step::Refund(id) if intent.refund(id).is_some_and(|refund| refund.state.is_final()))
             && !observed(&intent, step, &notice.observation).is_empty()
         // What is not as it was asked for is kept apart, or released, for good: that takes the provider's answer.
-        || matches!(step, Step::Attempt(_)) && amount_of(&notice.observation.seen).is_some_and(|amount| amount != intent.amount);
+        || amount_of(seen).is_some_and(|amount| asked(&intent, step).is_some_and(|asked| asked != amount))
+        // So does more money for what was paid before.
+        || matches!(step, Step::Attempt(_)) && attempt.has_brought_money() && !is_dispute
+            && !observed(&intent, step, &notice.observation).is_empty();
     if asks {
-        outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0, is_extra: true }).await?;
-        return Ok(Some(Vec::new()));
+        let charge = notice.provider_ref.clone().filter(|_| attempt.dialect.tells_charges_apart() && attempt.has_brought_money());
+        let charge = charge.filter(|name| attempt.provider_ref.as_ref() != Some(name));
+        outbox::enqueue(tx, workspace, &Conduct { intent: id, step, times: 0, is_extra: true, charge }).await?;
+        return Ok(Applied::Events(Vec::new()));
     }
     let mut events = observed(&intent, step, &notice.observation);
     // Word of an authorization's release may come before the answer to our own request; late word of something else says nothing of it.
@@ -147,7 +196,16 @@ pub(crate) async fn apply(
         events = observed(&intent, Step::Void(attempt.id), &notice.observation);
     }
     record(tx, workspace, Some(intent), events.clone()).await?;
-    Ok(Some(events))
+    Ok(Applied::Events(events))
+}
+
+/// How much a step is about.
+fn asked(intent: &Intent, step: Step) -> Option<Money> {
+    match step {
+        Step::Capture(_, id) => intent.capture(id).map(|(_, capture)| Money::new(capture.amount_minor, intent.amount.currency)),
+        Step::Refund(id) => intent.refund(id).map(|refund| Money::new(refund.amount_minor, refund.currency)),
+        Step::Attempt(_) | Step::Close(_) | Step::Void(_) => Some(intent.amount),
+    }
 }
 
 /// How much was paid or set aside, where that is said.
@@ -177,6 +235,6 @@ pub(crate) async fn settle_webhook(
     note: Option<String>,
 ) -> Result<(), PaymentError> {
     let now = tx.now();
-    tx.execute(&sql::SETTLE_WEBHOOK, params![&workspace, &id, state, note, now]).await?;
+    tx.execute_later(&sql::SETTLE_WEBHOOK, params![&workspace, &id, state, note, now]).await?;
     Ok(())
 }

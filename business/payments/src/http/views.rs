@@ -5,9 +5,10 @@ use kernel::{Currency, Id as _, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::attempt_views::{PaymentAttemptView, RefundView};
 use crate::commands::{NewPayment, Unknown};
 use crate::error::PaymentError;
-use crate::intent::{Attempt, AttemptId, AttemptState, CaptureMethod, Intent, IntentId, IntentState, LinkId, Refund, RefundId, StepState};
+use crate::intent::{Attempt, AttemptId, AttemptState, CaptureId, CaptureMethod, Intent, IntentId, IntentState, LinkId, RefundId};
 use crate::queries::Filter;
 use crate::sql::Recorded;
 
@@ -154,9 +155,10 @@ pub struct ReviewBody {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveBody {
-    /// The attempt or refund that is unknown.
+    /// The attempt, capture or refund that is unknown; the attempt too where its release is.
     subject: String,
-    /// Whether it was done after all. An attempt can only be found not paid.
+    /// Whether it was done after all: as much as the provider says, where that is not what was asked for. That an attempt was paid
+    /// is for the provider to say. Large amounts take two people who say the same.
     is_done: bool,
     /// How you know; kept in the audit trail.
     reason: String,
@@ -164,16 +166,24 @@ pub struct ResolveBody {
 
 impl ResolveBody {
     pub(super) fn parse(self) -> Result<(Unknown, String), PaymentError> {
-        let unknown = match (AttemptId::parse(&self.subject), RefundId::parse(&self.subject)) {
-            (Ok(attempt), _) if !self.is_done => Unknown::Attempt(attempt),
-            (Ok(_), _) => {
-                return Err(PaymentError::field("is_done", "must be false for an attempt: that it was paid is for the provider to say"));
-            }
-            (_, Ok(refund)) => Unknown::Refund(refund, self.is_done),
-            _ => return Err(PaymentError::field("subject", "must be the identifier of an attempt or a refund")),
+        let subject = &self.subject;
+        let unknown = match (AttemptId::parse(subject), RefundId::parse(subject), CaptureId::parse(subject)) {
+            (Ok(attempt), ..) if self.is_done => Unknown::Release(attempt),
+            (Ok(attempt), ..) => Unknown::Attempt(attempt),
+            (_, Ok(refund), _) => Unknown::Refund(refund, self.is_done),
+            (.., Ok(capture)) => Unknown::Capture(capture, self.is_done),
+            _ => return Err(PaymentError::field("subject", "must be the identifier of an attempt, a capture or a refund")),
         };
         Ok((unknown, self.reason))
     }
+}
+
+/// Why somebody decides so.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReasonBody {
+    /// Why; kept in the audit trail.
+    pub(super) reason: String,
 }
 
 /// Who is to be forgotten.
@@ -259,135 +269,6 @@ pub struct PaymentView {
     /// When it last changed.
     #[schema(value_type = String)]
     pub changed_at: Timestamp,
-}
-
-/// One try at one provider.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PaymentAttemptView {
-    /// Its identifier, and the reference that the provider was given.
-    pub id: String,
-    /// At this provider.
-    pub provider: String,
-    /// created, held, sending, unknown, requires_action, pending, authorized, charged, declined, expired, voided or quarantined.
-    pub state: String,
-    /// The provider's name for it.
-    pub provider_ref: Option<String>,
-    /// What sort of refusal, where it was declined.
-    pub error_class: Option<String>,
-    /// The provider's word for the refusal.
-    pub error_code: Option<String>,
-    /// What was paid where that is not what was asked for, in minor units.
-    pub quarantined_minor: Option<i64>,
-    /// In which currency.
-    pub quarantined_currency: Option<String>,
-    /// How much was authorized, in minor units.
-    pub authorized_minor: i64,
-    /// How much was taken, in minor units.
-    pub captured_minor: i64,
-    /// It brought money that another attempt brought too: it is given back.
-    pub is_surplus: bool,
-    /// The exact crypto amount in its smallest unit.
-    pub crypto_amount: Option<String>,
-    /// Captures, the oldest first.
-    pub captures: Vec<CaptureView>,
-    /// When it began.
-    #[schema(value_type = String)]
-    pub started_at: Timestamp,
-}
-
-/// A capture of what was authorized.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct CaptureView {
-    /// Its identifier.
-    pub id: String,
-    /// How much, in minor units.
-    pub amount_minor: i64,
-    /// requested, sending, pending, unknown, succeeded or failed.
-    pub state: String,
-    /// The provider's word, where it failed.
-    pub error_code: Option<String>,
-}
-
-/// Money that is given back.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct RefundView {
-    /// Its identifier.
-    pub id: String,
-    /// Whose money.
-    pub attempt: String,
-    /// How much, in minor units.
-    pub amount_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
-    /// requested, sending, pending, unknown, succeeded or failed.
-    pub state: String,
-    /// The provider's word, where it failed.
-    pub error_code: Option<String>,
-    /// Why.
-    pub reason: Option<String>,
-    /// When it was asked for.
-    #[schema(value_type = String)]
-    pub requested_at: Timestamp,
-}
-
-fn error_code(state: &StepState) -> Option<String> {
-    match state {
-        StepState::Failed { code } => Some(code.clone()),
-        _ => None,
-    }
-}
-
-impl From<&Attempt> for PaymentAttemptView {
-    fn from(attempt: &Attempt) -> Self {
-        let (error_class, error_code_word) = match &attempt.state {
-            AttemptState::Declined { class, code } => (Some(class.as_str().to_owned()), Some(code.clone())),
-            _ => (None, None),
-        };
-        let quarantined = match attempt.state {
-            AttemptState::Quarantined { paid } => Some(paid),
-            _ => None,
-        };
-        Self {
-            id: attempt.id.to_string(),
-            provider: attempt.provider.to_string(),
-            state: attempt.state.as_str().to_owned(),
-            provider_ref: attempt.provider_ref.clone(),
-            error_class,
-            error_code: error_code_word,
-            quarantined_minor: quarantined.map(|paid| paid.amount_minor),
-            quarantined_currency: quarantined.map(|paid| paid.currency.to_string()),
-            authorized_minor: attempt.authorized_minor,
-            captured_minor: attempt.captured_minor,
-            is_surplus: attempt.is_surplus,
-            crypto_amount: attempt.crypto_amount.clone(),
-            captures: attempt
-                .captures
-                .iter()
-                .map(|capture| CaptureView {
-                    id: capture.id.to_string(),
-                    amount_minor: capture.amount_minor,
-                    state: capture.state.as_str().to_owned(),
-                    error_code: error_code(&capture.state),
-                })
-                .collect(),
-            started_at: attempt.started_at,
-        }
-    }
-}
-
-impl From<&Refund> for RefundView {
-    fn from(refund: &Refund) -> Self {
-        Self {
-            id: refund.id.to_string(),
-            attempt: refund.attempt.to_string(),
-            amount_minor: refund.amount_minor,
-            currency: refund.currency.to_string(),
-            state: refund.state.as_str().to_owned(),
-            error_code: error_code(&refund.state),
-            reason: refund.reason.clone(),
-            requested_at: refund.requested_at,
-        }
-    }
 }
 
 impl From<&Intent> for PaymentView {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     ATTEMPTS_MAX, Attempt, AttemptId, AttemptState, CAPTURES_MAX, CaptureId, CaptureMethod, Event, Intent, IntentId, IntentState, LinkId,
-    REFUNDS_MAX, RefundId, StepState,
+    More, REFUNDS_MAX, RefundId, StepState,
 };
 use crate::provider::{Dialect, ErrorClass, Failure, ProviderId};
 
@@ -147,14 +147,70 @@ impl Intent {
         }
     }
 
-    /// The same for a refund: it was given back, or it was not.
+    /// The same for a refund: it was given back, as much as the provider says where that is something else, or it was not.
     pub fn resolve_refund(&self, id: RefundId, is_done: bool) -> Result<Vec<Event>, Refusal> {
         let refund = self.refund(id).ok_or(Refusal::NotFound { what: "refund" })?;
         if refund.state != StepState::Unknown {
             return Err(self.refuse("be resolved: the refund is not unknown"));
         }
-        let to = if is_done { StepState::Succeeded } else { StepState::Failed { code: "resolved_by_person".to_owned() } };
-        Ok(vec![Event::RefundMoved { refund: id, to, provider_ref: None }])
+        Ok(vec![match refund.said {
+            Some(took) if is_done => Event::RefundTook { refund: id, took },
+            _ => Event::RefundMoved { refund: id, to: found(is_done), provider_ref: None },
+        }])
+    }
+
+    /// The same for a capture.
+    pub fn resolve_capture(&self, id: CaptureId, is_done: bool) -> Result<Vec<Event>, Refusal> {
+        let (attempt, capture) = self.capture(id).ok_or(Refusal::NotFound { what: "capture" })?;
+        if capture.state != StepState::Unknown {
+            return Err(self.refuse("be resolved: the capture is not unknown"));
+        }
+        Ok(vec![match capture.said {
+            Some(took) if is_done => Event::CaptureTook { attempt: attempt.id, capture: id, took },
+            _ => Event::CaptureMoved { attempt: attempt.id, capture: id, to: found(is_done), charge_ref: None },
+        }])
+    }
+
+    /// The same for the release of what was authorized.
+    pub fn resolve_void(&self, id: AttemptId, is_done: bool) -> Result<Vec<Event>, Refusal> {
+        match self.known(id)?.void {
+            Some(StepState::Unknown) => Ok(vec![Event::VoidMoved { attempt: id, to: found(is_done) }]),
+            _ => Err(self.refuse("be resolved: the release is not unknown")),
+        }
+    }
+
+    /// A person takes what was kept apart as paid: all of it, whatever was asked for.
+    pub fn accept(&self, id: AttemptId) -> Result<Vec<Event>, Refusal> {
+        let AttemptState::Quarantined { paid } = self.known(id)?.state else {
+            return Err(self.refuse("be accepted: nothing of the attempt is kept apart"));
+        };
+        if paid.currency != self.amount.currency {
+            return Err(Refusal::field("attempt", "was paid in another currency than was asked for: give it back"));
+        }
+        if self.kept.is_some() {
+            return Err(self.refuse("be accepted: another attempt brought the money; give this one back"));
+        }
+        if self.refunding_minor(id) > 0 {
+            return Err(self.refuse("be accepted: a part of it is given back"));
+        }
+        Ok(vec![Event::Accepted { attempt: id, amount_minor: paid.amount_minor, is_surplus: false }])
+    }
+
+    /// Gives back what `attempt` brought and nobody counts: what is kept apart, or what came beyond its first payment.
+    pub fn give_back(&self, id: RefundId, attempt: AttemptId, reason: &str) -> Result<Vec<Event>, Refusal> {
+        let known = self.known(attempt)?;
+        let is_left = |(place, more): &(usize, &More)| more.is_surplus && self.refunding_more_minor(attempt, *place) == 0;
+        let reason = Some(reason.to_owned());
+        if let Some((place, more)) = known.more.iter().enumerate().find(is_left) {
+            if self.refunds.len() >= REFUNDS_MAX {
+                return Err(Refusal::TooMany { what: "refunds", max: REFUNDS_MAX });
+            }
+            return Ok(vec![Event::MoreRefundRequested { refund: id, attempt, more: place, amount: more.amount, reason }]);
+        }
+        if known.is_surplus || matches!(known.state, AttemptState::Quarantined { .. }) {
+            return self.request_refund(id, Some(attempt), None, reason);
+        }
+        Err(self.refuse("be given back: all that the attempt brought counts; refund it instead"))
     }
 
     /// The first byte is about to leave. None where it left before: how that ended is to be found out, not to be done again.
@@ -267,7 +323,8 @@ impl Intent {
             AttemptState::Quarantined { paid } => *paid,
             _ => return Err(self.refuse("be refunded")),
         };
-        let left = paid.amount_minor - self.refunding_minor(attempt.id);
+        // What was charged back is gone already.
+        let left = (paid.amount_minor - self.refunding_minor(attempt.id) - attempt.withdrawn_minor(paid.currency)).max(0);
         let amount_minor = amount_minor.unwrap_or(left);
         if left == 0 {
             return Err(Refusal::TooMuch { field: "amount_minor", wanted_minor: amount_minor, left_minor: 0 });
@@ -284,6 +341,11 @@ impl Intent {
         let amount = Money::new(amount_minor, paid.currency);
         Ok(vec![Event::RefundRequested { refund: id, attempt: attempt.id, amount, reason }])
     }
+}
+
+/// What a person found that became of a step.
+fn found(is_done: bool) -> StepState {
+    if is_done { StepState::Succeeded } else { StepState::Failed { code: "resolved_by_person".to_owned() } }
 }
 
 /// What becomes of a step that was sent and did not end well; nothing where its outcome stays unknown.

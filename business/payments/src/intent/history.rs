@@ -1,195 +1,8 @@
-//! The history of an intent: what happened, in order, kept for ever; and what each event makes of the intent.
+//! The history of an intent: what each event, applied in order, makes of it.
 
 use kernel::{Money, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use super::{Attempt, AttemptId, AttemptState, Capture, CaptureId, Intent, NewIntent, Refund, RefundId, StepState};
-use crate::provider::{Dialect, ErrorClass, ProviderId};
-
-/// Something that happened to an intent. Carries identifiers and amounts, never personal data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
-pub enum Event {
-    /// Somebody is to pay.
-    Created(Box<NewIntent>),
-    /// A provider was chosen.
-    AttemptStarted {
-        /// The attempt.
-        attempt: AttemptId,
-        /// At this provider.
-        provider: ProviderId,
-        /// That speaks so.
-        dialect: Dialect,
-    },
-    /// Monitoring holds it back until a person decides.
-    AttemptHeld {
-        /// The attempt.
-        attempt: AttemptId,
-        /// The rule's words.
-        reason: String,
-    },
-    /// A person let it go on.
-    AttemptReleased {
-        /// The attempt.
-        attempt: AttemptId,
-    },
-    /// The provider is about to be asked.
-    AttemptSending {
-        /// The attempt.
-        attempt: AttemptId,
-    },
-    /// The provider's page is there.
-    PageOpened {
-        /// The attempt.
-        attempt: AttemptId,
-        /// The provider's name for it.
-        provider_ref: Option<String>,
-        /// Where the payer goes.
-        url: String,
-        /// When it closes by itself.
-        expires_at: Option<Timestamp>,
-    },
-    /// The payer agreed, the provider is not done.
-    AttemptPending {
-        /// The attempt.
-        attempt: AttemptId,
-        /// The provider's name for it.
-        provider_ref: Option<String>,
-    },
-    /// It was sent, and how that ended is not known.
-    AttemptUnknown {
-        /// The attempt.
-        attempt: AttemptId,
-    },
-    /// The provider surely did not take money.
-    AttemptDeclined {
-        /// The attempt.
-        attempt: AttemptId,
-        /// What sort of refusal.
-        class: ErrorClass,
-        /// The provider's word for it.
-        code: String,
-    },
-    /// The page was closed before anybody paid.
-    AttemptExpired {
-        /// The attempt.
-        attempt: AttemptId,
-    },
-    /// The money is set aside for us.
-    Authorized {
-        /// The attempt.
-        attempt: AttemptId,
-        /// How much, in minor units.
-        amount_minor: i64,
-        /// The provider's name for the authorization.
-        provider_ref: Option<String>,
-        /// Another attempt brings the money, or nobody was to: it is released.
-        is_surplus: bool,
-    },
-    /// The money was taken, all at once.
-    Charged {
-        /// The attempt.
-        attempt: AttemptId,
-        /// How much, in minor units.
-        amount_minor: i64,
-        /// The provider's name for the charge.
-        charge_ref: Option<String>,
-        /// Another attempt brought the money, or nobody was to: it is given back.
-        is_surplus: bool,
-        /// The exact crypto amount in its smallest unit.
-        crypto_amount: Option<String>,
-    },
-    /// Another amount or currency was paid than was asked for.
-    Quarantined {
-        /// The attempt.
-        attempt: AttemptId,
-        /// What was paid.
-        paid: Money,
-        /// The provider's name for the charge.
-        charge_ref: Option<String>,
-    },
-    /// A part of what was authorized is to be taken.
-    CaptureRequested {
-        /// Of this attempt.
-        attempt: AttemptId,
-        /// The capture.
-        capture: CaptureId,
-        /// How much, in minor units.
-        amount_minor: i64,
-        /// The rest is released with it.
-        is_last: bool,
-    },
-    /// A capture went on.
-    CaptureMoved {
-        /// Of this attempt.
-        attempt: AttemptId,
-        /// The capture.
-        capture: CaptureId,
-        /// To this.
-        to: StepState,
-        /// The provider's name for the charge, once it is there.
-        charge_ref: Option<String>,
-    },
-    /// The release of what was authorized went on.
-    VoidMoved {
-        /// Of this attempt.
-        attempt: AttemptId,
-        /// To this.
-        to: StepState,
-    },
-    /// Money is to be given back.
-    RefundRequested {
-        /// The refund.
-        refund: RefundId,
-        /// Whose money.
-        attempt: AttemptId,
-        /// How much.
-        amount: Money,
-        /// Why, in the merchant's words.
-        reason: Option<String>,
-    },
-    /// A refund went on.
-    RefundMoved {
-        /// The refund.
-        refund: RefundId,
-        /// To this.
-        to: StepState,
-        /// The provider's name for it.
-        provider_ref: Option<String>,
-    },
-    /// The merchant called it off.
-    Canceled,
-    /// Its time was over.
-    Expired,
-}
-
-impl Event {
-    /// Its word in the database.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Created(_) => "created",
-            Self::AttemptStarted { .. } => "attempt_started",
-            Self::AttemptHeld { .. } => "attempt_held",
-            Self::AttemptReleased { .. } => "attempt_released",
-            Self::AttemptSending { .. } => "attempt_sending",
-            Self::PageOpened { .. } => "page_opened",
-            Self::AttemptPending { .. } => "attempt_pending",
-            Self::AttemptUnknown { .. } => "attempt_unknown",
-            Self::AttemptDeclined { .. } => "attempt_declined",
-            Self::AttemptExpired { .. } => "attempt_expired",
-            Self::Authorized { .. } => "authorized",
-            Self::Charged { .. } => "charged",
-            Self::Quarantined { .. } => "quarantined",
-            Self::CaptureRequested { .. } => "capture_requested",
-            Self::CaptureMoved { .. } => "capture_moved",
-            Self::VoidMoved { .. } => "void_moved",
-            Self::RefundRequested { .. } => "refund_requested",
-            Self::RefundMoved { .. } => "refund_moved",
-            Self::Canceled => "canceled",
-            Self::Expired => "expired",
-        }
-    }
-}
+use super::{Attempt, AttemptId, AttemptState, Capture, CaptureId, Dispute, Event, Intent, More, Refund, RefundId, StepState};
 
 impl Intent {
     /// The intent that a first event makes; none where the history does not begin with one.
@@ -240,6 +53,8 @@ impl Intent {
                 captures: Vec::new(),
                 void: None,
                 crypto_amount: None,
+                more: Vec::new(),
+                disputes: Vec::new(),
                 started_at: at,
                 changed_at: at,
             }),
@@ -292,6 +107,8 @@ impl Intent {
                     is_last: *is_last,
                     state: StepState::Requested,
                     sent_at: None,
+                    said: None,
+                    done_said_by: None,
                 });
             }),
             Event::CaptureMoved { attempt, capture, to, charge_ref } => self.change(*attempt, at, |a| {
@@ -312,24 +129,67 @@ impl Intent {
                     a.state = AttemptState::Voided;
                 }
             }),
-            Event::RefundRequested { refund, attempt, amount, reason } => self.refunds.push(Refund {
-                id: *refund,
-                attempt: *attempt,
-                amount_minor: amount.amount_minor,
-                currency: amount.currency,
-                reason: reason.clone(),
-                state: StepState::Requested,
-                was_given: false,
-                provider_ref: None,
-                requested_at: at,
-            }),
-            Event::RefundMoved { refund, to, provider_ref } => {
-                if let Some(refund) = self.refunds.iter_mut().find(|known| known.id == *refund) {
-                    refund.state = to.clone();
-                    refund.was_given |= *to == StepState::Succeeded;
-                    learn(&mut refund.provider_ref, provider_ref.as_ref());
-                }
+            Event::RefundRequested { refund, attempt, amount, reason } => {
+                self.refunds.push(asked_back(*refund, *attempt, None, *amount, reason.clone(), at));
             }
+            Event::MoreRefundRequested { refund, attempt, more, amount, reason } => {
+                self.refunds.push(asked_back(*refund, *attempt, Some(*more), *amount, reason.clone(), at));
+            }
+            Event::RefundMoved { refund, to, provider_ref } => self.change_refund(*refund, |refund| {
+                refund.state = to.clone();
+                refund.was_given |= *to == StepState::Succeeded;
+                learn(&mut refund.provider_ref, provider_ref.as_ref());
+            }),
+            Event::RefundDiffers { refund, said } => self.change_refund(*refund, |refund| {
+                refund.state = StepState::Unknown;
+                refund.said = Some(*said);
+            }),
+            Event::RefundTook { refund, took } => self.change_refund(*refund, |refund| {
+                (refund.amount_minor, refund.currency) = (took.amount_minor, took.currency);
+                (refund.state, refund.was_given) = (StepState::Succeeded, true);
+            }),
+            Event::PaidMore { attempt, amount, charge_ref, is_surplus } => self.change(*attempt, at, |a| {
+                a.more.push(More { amount: *amount, charge_ref: charge_ref.clone(), is_surplus: *is_surplus });
+                if let AttemptState::Quarantined { paid } = &mut a.state
+                    && !*is_surplus
+                {
+                    paid.amount_minor = paid.amount_minor.saturating_add(amount.amount_minor);
+                }
+            }),
+            Event::Accepted { attempt, amount_minor, is_surplus } => {
+                self.change(*attempt, at, |a| {
+                    a.state = AttemptState::Charged;
+                    (a.captured_minor, a.authorized_minor, a.is_surplus) = (*amount_minor, *amount_minor, *is_surplus);
+                });
+                self.kept = self.kept.or(Some(*attempt).filter(|_| !*is_surplus));
+            }
+            Event::CaptureDiffers { attempt, capture, said } => self.change_capture(*attempt, *capture, at, |_, capture| {
+                capture.state = StepState::Unknown;
+                capture.said = Some(*said);
+            }),
+            Event::CaptureTook { attempt, capture, took } => {
+                let is_same = took.currency == self.amount.currency;
+                self.change_capture(*attempt, *capture, at, |a, capture| {
+                    if !is_same {
+                        // It is kept apart under the capture's own number.
+                        capture.said = Some(*took);
+                        capture.state = StepState::Failed { code: "other_currency".to_owned() };
+                        return;
+                    }
+                    (capture.amount_minor, capture.state) = (took.amount_minor, StepState::Succeeded);
+                    a.captured_minor = a.captured_minor.saturating_add(took.amount_minor);
+                    a.authorized_minor = a.authorized_minor.max(a.captured_minor);
+                    a.state = AttemptState::Charged;
+                });
+            }
+            Event::DoneProposed { subject, by } => self.propose(subject, by),
+            Event::DisputeMoved { attempt, case, amount, to } => self.change(*attempt, at, |a| {
+                let dispute = Dispute { case: case.clone(), amount: *amount, state: *to };
+                match a.disputes.iter_mut().find(|known| known.case == *case) {
+                    Some(known) => *known = dispute,
+                    None => a.disputes.push(dispute),
+                }
+            }),
             Event::Canceled => self.canceled_at = Some(at),
             Event::Expired => self.expired_at = Some(at),
         }
@@ -341,6 +201,50 @@ impl Intent {
             change(attempt);
             attempt.changed_at = at;
         }
+    }
+}
+
+impl Intent {
+    fn change_capture(&mut self, attempt: AttemptId, id: CaptureId, at: Timestamp, change: impl FnOnce(&mut Attempt, &mut Capture)) {
+        self.change(attempt, at, |attempt| {
+            let Some(place) = attempt.captures.iter().position(|known| known.id == id) else { return };
+            let mut capture = attempt.captures[place].clone();
+            change(attempt, &mut capture);
+            attempt.captures[place] = capture;
+        });
+    }
+
+    fn change_refund(&mut self, id: RefundId, change: impl FnOnce(&mut Refund)) {
+        if let Some(refund) = self.refunds.iter_mut().find(|known| known.id == id) {
+            change(refund);
+        }
+    }
+
+    fn propose(&mut self, subject: &str, by: &str) {
+        let captures = self.attempts.iter_mut().flat_map(|attempt| attempt.captures.iter_mut());
+        for capture in captures.filter(|capture| capture.id.to_string() == subject) {
+            capture.done_said_by = Some(by.to_owned());
+        }
+        for refund in self.refunds.iter_mut().filter(|refund| refund.id.to_string() == subject) {
+            refund.done_said_by = Some(by.to_owned());
+        }
+    }
+}
+
+fn asked_back(id: RefundId, attempt: AttemptId, more: Option<usize>, amount: Money, reason: Option<String>, at: Timestamp) -> Refund {
+    Refund {
+        id,
+        attempt,
+        amount_minor: amount.amount_minor,
+        currency: amount.currency,
+        reason,
+        state: StepState::Requested,
+        was_given: false,
+        more,
+        said: None,
+        done_said_by: None,
+        provider_ref: None,
+        requested_at: at,
     }
 }
 

@@ -3,7 +3,7 @@
 use kernel::Money;
 use serde::{Deserialize, Serialize};
 
-use super::{AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, CaptureId, Event, Intent, Refund, RefundId, StepState};
+use super::{AMOUNT_MAX_MINOR, Attempt, AttemptId, AttemptState, CaptureId, DisputeState, Event, Intent, Refund, RefundId, StepState};
 use crate::provider::ErrorClass;
 
 /// What a provider says of one thing, in our words.
@@ -57,8 +57,17 @@ pub enum Seen {
     Expired,
     /// What was authorized was released.
     Voided,
-    /// What was paid out came back.
+    /// What was paid out came back; what was paid went back to the payer.
     Reversed,
+    /// The payer disputes a charge.
+    Disputed {
+        /// The provider's name for the dispute.
+        case: String,
+        /// How much is at stake, where that is said; all of it otherwise.
+        amount: Option<Money>,
+        /// How far along it is.
+        to: DisputeState,
+    },
     /// Only that something happened: ask.
     Changed,
 }
@@ -67,9 +76,11 @@ impl Intent {
     /// What follows from what a provider says of an attempt.
     pub fn observe_attempt(&self, id: AttemptId, observation: &Observation) -> Vec<Event> {
         let Some(attempt) = self.attempt(id) else { return Vec::new() };
-        // What was taken or set apart stays; from there only captures, voids and refunds go on.
-        if matches!(attempt.state, AttemptState::Charged | AttemptState::Quarantined { .. } | AttemptState::Voided) {
-            return Vec::new();
+        match attempt.state {
+            // What was taken or set apart stays; more may come, and the payer's bank may take it back.
+            AttemptState::Charged | AttemptState::Quarantined { .. } => return self.observe_paid(attempt, observation),
+            AttemptState::Voided => return Vec::new(),
+            _ => {}
         }
         let provider_ref = observation.provider_ref.clone();
         match &observation.seen {
@@ -108,6 +119,10 @@ impl Intent {
             Seen::Declined { class, code } if attempt.is_open() => {
                 vec![Event::AttemptDeclined { attempt: id, class: *class, code: code.clone() }]
             }
+            // It was paid and went back at once.
+            Seen::Reversed if attempt.is_open() => {
+                vec![Event::AttemptDeclined { attempt: id, class: ErrorClass::DeclinedSoft, code: "reversed".to_owned() }]
+            }
             Seen::Expired | Seen::Voided if attempt.is_open() => vec![Event::AttemptExpired { attempt: id }],
             _ => Vec::new(),
         }
@@ -137,6 +152,10 @@ impl Intent {
     }
 
     fn still_fits(&self, refund: &Refund) -> bool {
+        if let Some(place) = refund.more {
+            let more = self.attempt(refund.attempt).and_then(|attempt| attempt.more.get(place)).map_or(0, |more| more.amount.amount_minor);
+            return refund.amount_minor <= more.saturating_sub(self.refunding_more_minor(refund.attempt, place));
+        }
         let paid = self.attempt(refund.attempt).map_or(0, |attempt| match &attempt.state {
             AttemptState::Quarantined { paid } => paid.amount_minor,
             _ => attempt.captured_minor,
@@ -145,7 +164,7 @@ impl Intent {
     }
 
     /// Whether money that `attempt` brings now is too much: another one brought it, or nobody was to pay any more.
-    fn is_surplus(&self, attempt: AttemptId) -> bool {
+    pub(super) fn is_surplus(&self, attempt: AttemptId) -> bool {
         self.kept.map_or(self.canceled_at.is_some() || self.expired_at.is_some(), |kept| kept != attempt)
     }
 
@@ -154,7 +173,15 @@ impl Intent {
         let capture = self.attempt(attempt).and_then(|attempt| attempt.captures.iter().find(|capture| capture.id == id));
         let Some(capture) = capture.filter(|capture| !capture.state.is_final()) else { return Vec::new() };
         let charge_ref = observation.charge_ref.clone();
-        match step(&capture.state, &observation.seen, Money::new(capture.amount_minor, self.amount.currency)) {
+        let asked = Money::new(capture.amount_minor, self.amount.currency);
+        if let Some(said) = otherwise(&observation.seen, asked) {
+            // What one of several took is told only once the others are through.
+            let others = self.attempt(attempt).into_iter().flat_map(|attempt| &attempt.captures).filter(|other| other.id != id);
+            let is_alone = others.into_iter().all(|other| other.state.is_final());
+            let is_new = is_alone && capture.said != Some(said);
+            return is_new.then_some(Event::CaptureDiffers { attempt, capture: id, said }).into_iter().collect();
+        }
+        match step(&capture.state, &observation.seen, asked) {
             Some(to) => vec![Event::CaptureMoved { attempt, capture: id, to, charge_ref }],
             None => Vec::new(),
         }
@@ -183,6 +210,10 @@ impl Intent {
     pub fn observe_refund(&self, id: RefundId, observation: &Observation) -> Vec<Event> {
         let Some(refund) = self.refund(id) else { return Vec::new() };
         let asked = Money::new(refund.amount_minor, refund.currency);
+        if let Some(said) = otherwise(&observation.seen, asked).filter(|_| !refund.state.is_final()) {
+            let is_new = refund.said != Some(said);
+            return is_new.then_some(Event::RefundDiffers { refund: id, said }).into_iter().collect();
+        }
         let to = match (&refund.state, &observation.seen) {
             // It was given back, and the payer's bank has sent it back: it is with the provider again.
             (StepState::Succeeded, Seen::Declined { code, .. }) => Some(StepState::Failed { code: code.clone() }),
@@ -203,7 +234,17 @@ impl Intent {
     }
 }
 
-/// Where a step goes by what is seen of it; nowhere where another amount is seen than was asked for: a person looks at it.
+/// What was really moved, where that is not what was asked for: a person looks at it.
+fn otherwise(seen: &Seen, asked: Money) -> Option<Money> {
+    match seen {
+        Seen::Succeeded { amount: Some(said), .. } => {
+            Some(*said).filter(|said| *said != asked && (1..=AMOUNT_MAX_MINOR).contains(&said.amount_minor))
+        }
+        _ => None,
+    }
+}
+
+/// Where a step goes by what is seen of it.
 fn step(state: &StepState, seen: &Seen, asked: Money) -> Option<StepState> {
     match seen {
         Seen::Succeeded { amount, .. } if amount.is_none_or(|amount| amount == asked) => Some(StepState::Succeeded),

@@ -395,6 +395,10 @@ impl Provider for Monnify {
         Box::pin(async move {
             match question {
                 Question::Payment { reference, provider_ref } => line.ask_payment(reference, provider_ref.as_deref()).await,
+                Question::Charge { provider_ref } => {
+                    let found = line.get(&format!("/api/v2/transactions/{}", part(provider_ref))).await?;
+                    Ok(observed(found, objects::payment))
+                }
                 Question::Refund { reference, .. } => Ok(observed(line.get(&refund_path(reference)).await?, objects::refund)),
                 Question::Payout { reference, .. } => Ok(observed(line.get(&payout_path(reference)).await?, objects::payout)),
                 Question::AccountName { bank_code, account_number } => line.account_name(bank_code, account_number).await,

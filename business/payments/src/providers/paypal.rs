@@ -432,7 +432,7 @@ impl Provider for Paypal {
                 Question::Float { currency } => line.float(*currency).await,
                 Question::Settled { from, until } => line.settled(*from, *until).await,
                 Question::Genuine { headers, body } => line.genuine(headers, body).await,
-                Question::AccountName { .. } => Err(refused(ErrorClass::NotSupported, "not_asked_of_paypal")),
+                Question::AccountName { .. } | Question::Charge { .. } => Err(refused(ErrorClass::NotSupported, "not_asked_of_paypal")),
             }
         })
     }

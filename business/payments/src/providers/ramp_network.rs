@@ -211,6 +211,7 @@ impl Provider for RampNetwork {
         Box::pin(async move {
             match question {
                 Question::Payment { provider_ref, .. } => poll(client, account, provider_ref.as_deref()).await,
+                Question::Charge { provider_ref } => poll(client, account, Some(provider_ref)).await,
                 _ => Err(refused(ErrorClass::NotSupported, "not_with_ramp_network")),
             }
         })

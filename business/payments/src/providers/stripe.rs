@@ -388,7 +388,7 @@ impl Provider for Stripe {
                 }
                 Question::Float { currency } => line.float(*currency).await,
                 Question::Settled { from, until } => line.settled(*from, *until).await,
-                Question::AccountName { .. } | Question::Genuine { .. } => {
+                Question::AccountName { .. } | Question::Genuine { .. } | Question::Charge { .. } => {
                     Err(Failure::Refused { class: ErrorClass::NotSupported, code: "not_asked_of_stripe".to_owned() })
                 }
             }

@@ -37,7 +37,7 @@ fn moved(till: &Till, kind: MovementKind) -> Vec<i64> {
 /// Has a job run for a step that may be done already.
 async fn run_again(till: &Till, intent: &Intent, step: Step) {
     for is_extra in [false, true] {
-        let again = Conduct { intent: intent.id, step, times: 0, is_extra };
+        let again = Conduct { intent: intent.id, step, times: 0, is_extra, charge: None };
         let input = (till.workspace, again);
         till.write(input, |tx, (workspace, job)| Box::pin(async move { Ok(outbox::enqueue(tx, workspace, &job).await?) })).await.unwrap();
     }

@@ -198,7 +198,13 @@ async fn learn(
     // A line may name the attempt where a capture or a refund of it is meant.
     let whole: HashSet<&str> = unknown(known, lines).filter_map(|line| line.reference.as_deref()).collect();
     let named = known.named.values().map(String::as_str);
-    let attempts: HashSet<&str> = whole.into_iter().chain(named).filter(|name| names.contains(name)).collect();
+    // What was told before may be told again where it came back, or where more came.
+    let again = lines.iter().filter_map(|line| line.reference.as_deref().map(|name| (line, name))).filter(|(line, name)| {
+        line.kind == LineKind::Refund && line.gross.amount_minor > 0
+            || known.expected.get(*name).is_some_and(|expected| expected.is_matched)
+    });
+    let again: Vec<&str> = again.map(|(_, name)| name).collect();
+    let attempts: HashSet<&str> = whole.into_iter().chain(named).chain(again).filter(|name| names.contains(name)).collect();
     if attempts.is_empty() {
         return Ok(());
     }

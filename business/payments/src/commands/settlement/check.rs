@@ -1,6 +1,6 @@
 //! Whether the books hold what a payment moved: looked at within seconds of each event, and once more a day later.
 
-use kernel::{Id as _, WorkspaceId};
+use kernel::{Id as _, Money, WorkspaceId};
 use ledger::TransferId;
 use store::{Reads, Tx, params};
 
@@ -8,7 +8,8 @@ use super::super::accounts;
 use super::book::{Opened, open};
 use crate::books::{self, Place};
 use crate::error::PaymentError;
-use crate::intent::{Intent, IntentId};
+use crate::intent::{Event, Intent, IntentId};
+use crate::provider::LineKind;
 use crate::settlement::{ExceptionId, ExceptionKind, Expected, expected};
 use crate::sql::settlement as sql;
 
@@ -38,6 +39,32 @@ pub(crate) async fn check_postings(tx: &mut Tx, workspace: WorkspaceId, id: Inte
         opened += 1;
     }
     Ok(opened)
+}
+
+/// Has a person look where a provider says that a capture or a refund moved something else than was asked for.
+pub(crate) async fn tell_of_difference(tx: &mut Tx, workspace: WorkspaceId, intent: &Intent, event: &Event) -> Result<(), PaymentError> {
+    let (subject, of, kind, asked, said) = match event {
+        Event::CaptureDiffers { attempt, capture, said } => {
+            let Some((_, known)) = intent.capture(*capture) else { return Ok(()) };
+            let asked = Money::new(known.amount_minor, intent.amount.currency);
+            (capture.to_string(), *attempt, LineKind::Payment, asked, *said)
+        }
+        Event::RefundDiffers { refund, said } => {
+            let Some(known) = intent.refund(*refund) else { return Ok(()) };
+            (refund.to_string(), known.attempt, LineKind::Refund, Money::new(known.amount_minor, known.currency), *said)
+        }
+        _ => return Ok(()),
+    };
+    let Some(provider) = intent.attempt(of).map(|attempt| attempt.provider) else { return Ok(()) };
+    let (attempt, owner) = (Some(of.to_string()), intent.id.to_string());
+    let about = Expected { subject, attempt, owner, kind, amount: asked, is_missing: false, is_matched: false };
+    if is_told(tx, workspace, &about).await? {
+        return Ok(());
+    }
+    let note = format!("the provider says {said} where {asked} were asked for: say at the payment whether that is so");
+    let (kind, note) = (ExceptionKind::Posting, Some(note.as_str()));
+    open(tx, workspace, &Opened { provider, kind, settlement: None, line: None, about: Some(&about), note }).await?;
+    Ok(())
 }
 
 async fn is_told(tx: &mut Tx, workspace: WorkspaceId, about: &Expected) -> Result<bool, PaymentError> {

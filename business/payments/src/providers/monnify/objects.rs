@@ -21,7 +21,7 @@ enum Meaning {
     Not(ErrorClass),
     /// Its time was over.
     Over,
-    /// What was paid out came back.
+    /// What was paid out came back; what was paid went back to the payer.
     Back,
 }
 
@@ -33,7 +33,7 @@ const PAYMENTS: &[(&str, Meaning)] = &[
     ("PENDING", Meaning::Waits),
     ("FAILED", Meaning::Not(ErrorClass::DeclinedSoft)),
     ("CANCELLED", Meaning::Not(ErrorClass::PayerAction)),
-    ("REVERSED", Meaning::Not(ErrorClass::DeclinedSoft)),
+    ("REVERSED", Meaning::Back),
     ("EXPIRED", Meaning::Over),
     ("ABANDONED", Meaning::Over),
 ];
@@ -157,9 +157,8 @@ mod tests {
         assert_eq!(seen("EXPIRED"), Seen::Expired);
         assert_eq!(seen("ABANDONED"), Seen::Expired);
         assert_eq!(seen("CANCELLED"), Seen::Declined { class: ErrorClass::PayerAction, code: "CANCELLED".to_owned() });
-        for word in ["FAILED", "REVERSED"] {
-            assert_eq!(seen(word), Seen::Declined { class: ErrorClass::DeclinedSoft, code: word.to_owned() }, "{word}");
-        }
+        assert_eq!(seen("FAILED"), Seen::Declined { class: ErrorClass::DeclinedSoft, code: "FAILED".to_owned() });
+        assert_eq!(seen("REVERSED"), Seen::Reversed);
         for word in ["", "paid", "SETTLED", "A_NEW_ONE"] {
             assert_eq!(seen(word), Seen::Pending, "{word}");
         }

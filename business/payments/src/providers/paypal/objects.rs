@@ -3,7 +3,7 @@
 use kernel::Money;
 use serde_json::{Value, json};
 
-use crate::intent::{Observation, Seen};
+use crate::intent::{DisputeState, Observation, Seen};
 use crate::provider::{ErrorClass, Failure};
 use crate::providers::answers::{cut, one_or_many, owned, text};
 use crate::units;
@@ -130,6 +130,31 @@ pub(super) fn refund(refund: &Value) -> Observation {
         _ => Seen::Pending,
     };
     Observation { seen, provider_ref: owned(refund, "/id"), charge_ref: None }
+}
+
+/// A capture that PayPal took back because of a dispute or a bank: told as the capture itself, or as a reversal below it.
+pub(super) fn reversal(reversal: &Value) -> Option<Observation> {
+    let links = one_or_many(&reversal["links"]).iter();
+    let above = links.filter(|link| text(link, "/rel") == Some("up")).find_map(|link| text(link, "/href")?.rsplit_once("/captures/"));
+    let capture = above.map(|(_, id)| cut(id)).or_else(|| owned(reversal, "/id"))?;
+    Some(about(capture, money(&reversal["amount"]), DisputeState::Withdrawn))
+}
+
+/// What an event says of a dispute. That the money went is told by [`reversal`]; a dispute that the payer won says nothing more.
+pub(super) fn dispute(dispute: &Value, event: &str) -> Option<Observation> {
+    let to = match (event, text(dispute, "/dispute_outcome/outcome_code")) {
+        ("CUSTOMER.DISPUTE.CREATED", _) => DisputeState::Open,
+        ("CUSTOMER.DISPUTE.RESOLVED", Some("RESOLVED_SELLER_FAVOUR" | "CANCELED_BY_BUYER")) => DisputeState::Returned,
+        ("CUSTOMER.DISPUTE.RESOLVED", _) => DisputeState::Closed,
+        _ => return None,
+    };
+    let capture = one_or_many(&dispute["disputed_transactions"]).first().and_then(|of| owned(of, "/seller_transaction_id"))?;
+    Some(about(capture, money(&dispute["dispute_amount"]), to))
+}
+
+fn about(capture: String, amount: Option<Money>, to: DisputeState) -> Observation {
+    let seen = Seen::Disputed { case: capture.clone(), amount, to };
+    Observation { seen, provider_ref: None, charge_ref: Some(capture) }
 }
 
 /// How the one item of a payout stands; its batch, where no item is shown yet.

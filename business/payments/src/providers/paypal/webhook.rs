@@ -94,8 +94,10 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Notice>, WebhookError> {
     let custom = || owned(resource, "/custom_id").or_else(|| owned(resource, "/invoice_id"));
     let told: Option<(String, Observation)> = match kind {
         "PAYMENT.CAPTURE.REFUNDED" => own(resource, "prf_").map(|reference| (reference, objects::refund(resource))),
-        // A chargeback, which is settled between people.
-        "PAYMENT.CAPTURE.REVERSED" => None,
+        "PAYMENT.CAPTURE.REVERSED" => return Ok(objects::reversal(resource).map(disputed).into_iter().collect()),
+        kind if kind.starts_with("CUSTOMER.DISPUTE.") => {
+            return Ok(objects::dispute(resource, kind).map(disputed).into_iter().collect());
+        }
         kind if kind.starts_with("PAYMENT.CAPTURE.") => {
             let reference = own(resource, "pcp_").or_else(custom);
             reference.map(|reference| (reference, objects::capture(resource)))
@@ -118,6 +120,11 @@ fn own(resource: &serde_json::Value, prefix: &str) -> Option<String> {
     owned(resource, "/invoice_id").filter(|invoice| invoice.starts_with(prefix))
 }
 
+/// A dispute is known by the capture that it is about.
+fn disputed(observation: Observation) -> Notice {
+    Notice { reference: None, provider_ref: observation.charge_ref.clone(), observation }
+}
+
 fn noticed(reference: String, observation: Observation) -> Notice {
     // An order that is not read any further than its end: what was paid is asked for.
     let seen = match observation.seen {
@@ -130,6 +137,7 @@ fn noticed(reference: String, observation: Observation) -> Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intent::DisputeState;
     use serde_json::json;
 
     fn checked(change: (&str, Option<&str>)) -> Result<(), WebhookError> {
@@ -153,6 +161,29 @@ mod tests {
         }
         let headers: Vec<_> = headers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
         check(&account, Webhook { headers: &headers, body: b"{}" }, Timestamp::parse("2026-01-31T09:30:00Z").unwrap())
+    }
+
+    #[test]
+    fn a_dispute_is_known_by_its_capture_and_says_what_the_money_did() {
+        let told = |kind: &str, resource: serde_json::Value| {
+            let notices = read(json!({"event_type": kind, "resource": resource}).to_string().as_bytes()).unwrap();
+            notices.into_iter().next().map(|notice| (notice.provider_ref, notice.observation.seen))
+        };
+        let amount = Some(kernel::Money::new(1_250, kernel::Currency::parse("EUR").unwrap()));
+        let seen = |to| Some((Some("CAP".to_owned()), Seen::Disputed { case: "CAP".to_owned(), amount, to }));
+        let case = |outcome: &str| {
+            json!({"dispute_id": "PP-D-1", "disputed_transactions": [{"seller_transaction_id": "CAP"}],
+                "dispute_amount": {"currency_code": "EUR", "value": "12.50"}, "dispute_outcome": {"outcome_code": outcome}})
+        };
+        assert_eq!(told("CUSTOMER.DISPUTE.CREATED", case("")), seen(DisputeState::Open));
+        assert_eq!(told("CUSTOMER.DISPUTE.RESOLVED", case("RESOLVED_SELLER_FAVOUR")), seen(DisputeState::Returned));
+        assert_eq!(told("CUSTOMER.DISPUTE.RESOLVED", case("RESOLVED_BUYER_FAVOUR")), seen(DisputeState::Closed));
+        assert_eq!(told("CUSTOMER.DISPUTE.UPDATED", case("")), None);
+        let reversal = json!({"id": "REV", "amount": {"currency_code": "EUR", "value": "12.50"},
+            "links": [{"rel": "self", "href": "https://x/v2/payments/refunds/REV"}, {"rel": "up", "href": "https://x/v2/payments/captures/CAP"}]});
+        assert_eq!(told("PAYMENT.CAPTURE.REVERSED", reversal), seen(DisputeState::Withdrawn));
+        let plain = json!({"id": "CAP", "amount": {"currency_code": "EUR", "value": "12.50"}});
+        assert_eq!(told("PAYMENT.CAPTURE.REVERSED", plain), seen(DisputeState::Withdrawn));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use kernel::{Currency, Money};
 use serde_json::Value;
 
 use super::errors;
-use crate::intent::{Observation, Seen};
+use crate::intent::{DisputeState, Observation, Seen};
 use crate::provider::{ErrorClass, Failure};
 use crate::providers::answers::{cut, owned, text};
 use crate::units;
@@ -171,6 +171,21 @@ pub(super) fn refund(refund: &Value) -> Observation {
         provider_ref: owned(refund, "/id"),
         charge_ref: id_at(refund, "payment_intent").or_else(|| id_at(refund, "charge")),
     }
+}
+
+/// What an event says of a dispute: Stripe takes the money when one begins, and brings it back when it is won. None where nothing
+/// has moved.
+pub(super) fn dispute(dispute: &Value, event: &str) -> Option<Observation> {
+    let to = match (event, text(dispute, "/status")) {
+        ("charge.dispute.created", _) => DisputeState::Open,
+        ("charge.dispute.funds_withdrawn", _) | ("charge.dispute.closed", Some("lost")) => DisputeState::Withdrawn,
+        ("charge.dispute.funds_reinstated", _) | ("charge.dispute.closed", Some("won")) => DisputeState::Returned,
+        ("charge.dispute.closed", Some("warning_closed")) => DisputeState::Closed,
+        _ => return None,
+    };
+    let (case, amount) = (owned(dispute, "/id")?, money_at(dispute, "amount"));
+    let charge_ref = id_at(dispute, "payment_intent").or_else(|| id_at(dispute, "charge"));
+    Some(Observation { seen: Seen::Disputed { case, amount, to }, provider_ref: None, charge_ref })
 }
 
 /// How a payout stands.

@@ -60,6 +60,12 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Notice>, WebhookError> {
     let event = answers::webhook_body(body)?;
     let kind = text(&event, "/type").ok_or_else(|| WebhookError::Unreadable("the event has no type".to_owned()))?;
     let object = event.pointer("/data/object").ok_or_else(|| WebhookError::Unreadable("the event has no object".to_owned()))?;
+    // A dispute carries nothing of ours: it is known by the payment that it is about.
+    if text(object, "/object") == Some("dispute") {
+        let told = objects::dispute(object, kind).filter(|told| told.charge_ref.is_some());
+        let notice = |told: Observation| Notice { reference: None, provider_ref: told.charge_ref.clone(), observation: told };
+        return Ok(told.map(notice).into_iter().collect());
+    }
     let Some(reference) = owned(object, "/metadata/reference").or_else(|| owned(object, "/client_reference_id")) else {
         return Ok(Vec::new());
     };
@@ -78,7 +84,7 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Notice>, WebhookError> {
         }
         (Some("refund"), _) => vec![notice(reference, objects::refund(object))],
         (Some("payout"), _) => vec![notice(reference, objects::payout(object))],
-        // Charges, disputes, customers: nothing of it is not told by one of the above.
+        // Charges, customers: nothing of it is not told by one of the above.
         _ => Vec::new(),
     })
 }
@@ -86,6 +92,7 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Notice>, WebhookError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intent::{DisputeState, Seen};
     use serde_json::json;
 
     const NOW: i64 = 1_700_000_000;
@@ -122,6 +129,25 @@ mod tests {
         assert_eq!(checked(&json!("new"), Some(format!("t={NOW},v1={new}")), b"{}"), Err(WebhookError::Forged));
         assert_eq!(checked(&json!([]), Some(format!("t={NOW},v1={new}")), body), Err(WebhookError::SetUp));
         assert_eq!(checked(&json!(""), Some(format!("t={NOW},v1={}", sign("", NOW, body))), body), Err(WebhookError::SetUp));
+    }
+
+    #[test]
+    fn a_dispute_is_known_by_its_payment_and_says_what_the_money_did() {
+        let told = |kind: &str, status: &str| {
+            let dispute =
+                json!({"object": "dispute", "id": "du_1", "payment_intent": "pi_1", "amount": 1_250, "currency": "eur", "status": status});
+            let notices = read(json!({"type": kind, "data": {"object": dispute}}).to_string().as_bytes()).unwrap();
+            notices.into_iter().next().map(|notice| (notice.provider_ref, notice.observation.seen))
+        };
+        let amount = Some(kernel::Money::new(1_250, kernel::Currency::parse("EUR").unwrap()));
+        let seen = |to| Some((Some("pi_1".to_owned()), Seen::Disputed { case: "du_1".to_owned(), amount, to }));
+        assert_eq!(told("charge.dispute.created", "needs_response"), seen(DisputeState::Open));
+        assert_eq!(told("charge.dispute.funds_withdrawn", "needs_response"), seen(DisputeState::Withdrawn));
+        assert_eq!(told("charge.dispute.closed", "lost"), seen(DisputeState::Withdrawn));
+        assert_eq!(told("charge.dispute.funds_reinstated", "won"), seen(DisputeState::Returned));
+        assert_eq!(told("charge.dispute.closed", "won"), seen(DisputeState::Returned));
+        assert_eq!(told("charge.dispute.closed", "warning_closed"), seen(DisputeState::Closed));
+        assert_eq!(told("charge.dispute.updated", "under_review"), None);
     }
 
     #[test]
