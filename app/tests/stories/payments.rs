@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use kernel::Clock;
 use serde_json::{Value, json};
 
@@ -300,6 +300,12 @@ async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
     elsewhere.cookie = None;
     let away = till.upload(&elsewhere, path, &chosen, ("January.csv", report.as_bytes())).await.expect(303);
     assert!(away.header("location").starts_with("/sign-in"));
+    let theirs =
+        Request::builder().method("POST").uri(path).header(header::HOST, "t.example").header(header::ORIGIN, "https://evil.example");
+    let theirs =
+        theirs.header(header::COOKIE, owner.cookie.clone().unwrap()).header(header::CONTENT_TYPE, "multipart/form-data; boundary=x");
+    let body = format!("--x\r\nContent-Disposition: form-data; name=\"provider\"\r\n\r\n{provider}\r\n--x--");
+    assert_eq!(owner.clone().send(theirs.body(Body::from(body)).unwrap()).await.expect(403).problem(), "csrf");
     assert!(ada.get("/v1/settlements").await.expect(200).json()["items"].as_array().unwrap().is_empty());
     // The same bytes by the page, again, and by a program are one report.
     till.upload(&owner, path, &chosen, ("January.csv", report.as_bytes())).await.expect(303);
