@@ -27,7 +27,7 @@ use scene::House;
 use settled::Settled;
 
 /// Where the process can be made to end itself, between two steps each: docs/payments.md says where they stand.
-const FAIL_POINTS: [&str; 25] = [
+const FAIL_POINTS: [&str; 28] = [
     "attempt.marked",
     "attempt.answered",
     "attempt.recording",
@@ -47,6 +47,9 @@ const FAIL_POINTS: [&str; 25] = [
     "payout.answered",
     "payout.recording",
     "payout.recorded",
+    "otp.marked",
+    "otp.answered",
+    "otp.recorded",
     "webhook.checked",
     "webhook.keeping",
     "webhook.kept",

@@ -10,7 +10,7 @@ use kernel::Entropy;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::scene::{Desk, LIMIT_MINOR, PAYS_OUT};
+use super::scene::{Desk, LIMIT_MINOR, OTP, PAYS_OUT};
 use crate::client::Client;
 
 const CALLERS: u64 = 8;
@@ -197,7 +197,7 @@ impl Caller {
         }
         let Some(seen) = self.until(&own, |seen| seen["state"] != "requested").await? else { return Ok(()) };
         if seen["state"] != "risk_review" {
-            return Ok(());
+            return self.confirm(word, &own, &key("otp")).await;
         }
         if self.entropy.below(5) == 0 {
             let reason = json!({ "reason": "nobody knows them" });
@@ -206,6 +206,20 @@ impl Caller {
         }
         for number in 0..self.desk.people.len() {
             self.call(By::Person(number), Method::POST, &format!("{own}/approve"), None, &key(&format!("approve-{number}"))).await?;
+        }
+        self.confirm(word, &own, &key("otp")).await
+    }
+
+    /// Gives the password where one is asked for; again where it is asked for again, as after a kill it may be.
+    async fn confirm(&self, word: &str, own: &str, key: &str) -> Result<(), String> {
+        for time in 0..3 {
+            let is_asked = |seen: &Value| seen["state"] == "otp_required" || seen["waits_for"].is_string();
+            let seen = if word == OTP { self.until(own, is_asked).await? } else { None };
+            if seen.is_none_or(|seen| seen["state"] != "otp_required") {
+                break;
+            }
+            let otp = json!({ "otp": sim::providers::monnify::OTP });
+            self.post(&format!("{own}/confirm"), Some(&otp), &format!("{key}-{time}")).await?;
         }
         Ok(())
     }

@@ -6,11 +6,14 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::proof::{Proof, movements, number};
-use super::scene::{Desk, PAYS_OUT, Sums};
+use super::scene::{Desk, OTP, PAYS_OUT, Sums};
 use crate::client::Client;
 
 /// Enough for everything that waits for money.
 const LAST_FLOAT_MINOR: i64 = 1_000_000_000;
+
+/// In so many rounds everything is asked for first: what is under way at a provider has not moved money yet.
+const ROUNDS_OF_QUESTIONS: u64 = 5;
 
 /// What the simulators did under the name of one payout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -141,10 +144,11 @@ pub(super) async fn fill(client: &Client, desk: &Desk) -> Result<(), String> {
     Ok(())
 }
 
-/// What people do in the end: approve what is held, have looked at what is not known; and where the provider keeps no keys, so
+/// What people do in the end: approve what is held, give passwords that are asked for, have looked at what is not known; and where
+/// the provider keeps no keys, so
 /// that nobody sends it again, they see there that nothing was paid, and say so.
 pub(super) async fn work_off(client: &Client, bank: &Client, desk: &Desk, round: u64) -> Result<(), String> {
-    for state in ["risk_review", "unknown"] {
+    for state in ["risk_review", "otp_required", "submitted", "unknown"] {
         let payouts = client.all(&format!("/v1/payouts?state={state}")).await?;
         // Looked at afterwards: what is not known by then was sent before.
         let there = there(&movements(bank).await?);
@@ -155,7 +159,14 @@ pub(super) async fn work_off(client: &Client, bank: &Client, desk: &Desk, round:
                 for (number, person) in desk.people.iter().enumerate() {
                     person.call(&format!("{own}/approve"), None, &format!("last-{id}-{number}-{round}")).await?;
                 }
-            } else if desk.word(&payout["provider"]) == "monnify" && !there.contains_key(id) {
+            } else if state == "otp_required" {
+                let otp = json!({ "otp": sim::providers::monnify::OTP });
+                client.call(Method::POST, &format!("{own}/confirm"), Some(&otp), Some(&format!("last-{id}-{round}"))).await?;
+            } else if state == "unknown"
+                && round >= ROUNDS_OF_QUESTIONS
+                && ["monnify", OTP].contains(&desk.word(&payout["provider"]))
+                && !there.contains_key(id)
+            {
                 let body = json!({ "was_paid": false, "reason": "Monnify has nothing of it" });
                 desk.people[0].call(&format!("{own}/resolve"), Some(&body), &format!("last-{id}-{round}")).await?;
             } else {

@@ -18,13 +18,15 @@ pub(super) type Sums = BTreeMap<String, i64>;
 /// Up to this, in minor units, a payout that no gate holds needs nobody; above it two people approve.
 pub(super) const LIMIT_MINOR: u64 = 50_000;
 /// Who pays out, and in which currency.
-pub(super) const PAYS_OUT: [(&str, &str); 3] = [("monnify", "NGN"), ("ramp", "USD"), ("paypal", "USD")];
+pub(super) const PAYS_OUT: [(&str, &str); 4] = [("monnify", "NGN"), ("ramp", "USD"), ("paypal", "USD"), (OTP, "NGN")];
+/// Another account at Monnify, whose wallet asks for a one-time password.
+pub(super) const OTP: &str = "monnify-otp";
 /// What is brought to each of them at first, in minor units: less than what is asked for, so that payouts wait for more.
 const FIRST_FLOAT_MINOR: i64 = 500_000;
 
 /// What goes wrong at the providers: at which of them (all, where that is empty), with which operation, and in how many of a
 /// hundred calls. Together some ten of a hundred calls of an operation fail.
-const FAULTS: [(&str, &str, &str, u64); 24] = [
+const FAULTS: [(&str, &str, &str, u64); 26] = [
     ("", "create", "error_500", 4),
     ("", "create", "cut", 4),
     ("", "create", "error_500_after", 4),
@@ -37,6 +39,8 @@ const FAULTS: [(&str, &str, &str, u64); 24] = [
     ("", "pay", "no_webhook", 4),
     ("", "pay", "forged_webhook", 4),
     ("", "enquiry", "error_500", 4),
+    ("", "authorize", "error_500_after", 4),
+    ("", "authorize", "cut", 4),
     ("", "payout", "error_500", 4),
     ("", "payout", "error_500_after", 4),
     ("", "payout", "cut", 4),
@@ -57,6 +61,12 @@ fn paypal() -> Account {
         json!({ "webhook_id": sim::PAYPAL_WEBHOOK_ID }),
         json!({ "client_id": sim::PAYPAL_CLIENT, "client_secret": sim::PAYPAL_SECRET }),
     )
+}
+
+fn otp() -> Account {
+    let (_, mut settings, secrets) = monnify();
+    settings["source_account"] = json!(sim::providers::monnify::OTP_WALLET);
+    (OTP, settings, secrets)
 }
 
 fn ramp() -> Account {
@@ -132,20 +142,24 @@ pub(super) async fn furnish(client: &Arc<Client>, bank: &Client, sim: &Server, h
         client.must(Method::PATCH, &path, Some(&json!({ "version": provider["version"], "is_enabled": false }))).await?;
     }
     let (mut rules, mut providers) = (Vec::new(), BTreeMap::new());
-    for (word, settings, secrets) in [stripe(), paypal(), monnify(), ramp()] {
+    for (word, settings, secrets) in [stripe(), paypal(), monnify(), ramp(), otp()] {
+        let dialect = if word == OTP { "monnify" } else { word };
         let body = json!({
-            "name": format!("crash-{word}"), "dialect": word, "base_url": format!("{}/{word}", sim.url), "settings": settings,
+            "name": format!("crash-{word}"), "dialect": dialect, "base_url": format!("{}/{dialect}", sim.url), "settings": settings,
             "secrets": secrets,
         });
         let added = client.must(Method::POST, "/v1/payment-providers", Some(&body)).await?;
-        // Nobody pays through Ramp: money only goes out there.
-        if word != "ramp" {
+        // From these two money only goes out.
+        if word != "ramp" && word != OTP {
             rules.push(json!({ "name": word, "when": { "methods": [word] }, "then": { "chain": [added["id"]] } }));
         }
-        let url = added["webhook_url"].as_str().unwrap_or_default();
-        let path = url.split_once("/v1/").map_or(url, |(_, path)| path);
-        let target = json!({ "url": format!("http://{}/v1/{path}", house.listen) });
-        bank.must(Method::PUT, &format!("/sim/{word}/webhook"), Some(&target)).await?;
+        // The simulator has one address for the webhooks of a dialect: of the second account's payouts nobody is told.
+        if word == dialect {
+            let url = added["webhook_url"].as_str().unwrap_or_default();
+            let path = url.split_once("/v1/").map_or(url, |(_, path)| path);
+            let target = json!({ "url": format!("http://{}/v1/{path}", house.listen) });
+            bank.must(Method::PUT, &format!("/sim/{word}/webhook"), Some(&target)).await?;
+        }
         providers.insert(word.to_owned(), added["id"].as_str().unwrap_or_default().to_owned());
     }
     client.must(Method::PUT, "/v1/payment-routes", Some(&json!({ "version": 0, "rules": rules }))).await?;

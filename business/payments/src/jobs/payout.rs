@@ -297,23 +297,30 @@ pub async fn confirm_payout(engine: Engine, job: ConfirmPayout, context: JobCont
                 return Ok::<_, PaymentError>(false);
             }
             record_payout(tx, workspace, payout, vec![PayoutEvent::Confirming]).await?;
+            // Does this run end half-way, the provider is asked as soon as nobody can be at it any more.
+            let due = tx.now().plus(ConfirmPayout::TIMEOUT);
+            outbox::enqueue_at(tx, workspace, due, &ConductPayout { payout: id, times: 0, is_extra: true }).await?;
             Ok(true)
         })
     });
     if !marking.await? {
         return Ok(());
     }
+    fail::at("otp", "marked");
     let outcome = through(permit, send(&engine, adapter, &account, &order)).await;
     let observation = match outcome {
         Outcome::Done(Done::Observed(observation)) => Some(observation),
         // A password that was not taken leaves the payout as it was: how that is, is asked.
         _ => None,
     };
-    context
+    fail::at("otp", "answered");
+    let done = context
         .write((workspace, job.payout, observation), |tx, (workspace, id, observation)| {
             Box::pin(async move { confirmed(tx, workspace, id, observation).await })
         })
-        .await
+        .await;
+    fail::at("otp", "recorded");
+    done
 }
 
 async fn confirmed(tx: &mut Tx, workspace: WorkspaceId, id: PayoutId, observation: Option<Observation>) -> Result<(), PaymentError> {
