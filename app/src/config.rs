@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use gateway::Block;
+use gateway::{AllowedNetworks, Block};
 use serde::Deserialize;
 use url::Url;
 
@@ -131,6 +131,10 @@ pub struct Options {
     pub secret_key: Option<PathBuf>,
     /// The key that backups are encrypted with; made where it is missing. Keep it apart from the backups.
     #[arg(long, global = true, env = "TESSERA_BACKUP_KEY", value_name = "FILE")]
+    /// A private address or block that payment providers may be reached at, without encryption too; may be repeated, `none` for
+    /// none [default: 127.0.0.1:4100, the simulators of the demonstration].
+    #[arg(long, global = true, env = "TESSERA_PROVIDER_ALLOW", value_name = "BLOCK", value_delimiter = ',')]
+    pub provider_allow: Vec<String>,
     pub backup_key: Option<PathBuf>,
     /// Requests a minute that one address may make [default: 1200].
     #[arg(long, global = true, env = "TESSERA_RATE_ADDRESS", value_name = "COUNT")]
@@ -173,6 +177,8 @@ struct File {
     rate_form: Option<u32>,
 }
 
+    #[serde(default)]
+    provider_allow: Vec<String>,
 /// How the door is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
@@ -181,6 +187,9 @@ pub enum Tls {
     /// With a certificate made on the spot.
     Local,
     /// With files, reloaded when they change.
+/// Where the simulators of the demonstration listen unless they are told otherwise.
+const SIMULATORS: &str = "127.0.0.1:4100";
+
     Files {
         /// The certificate chain, PEM.
         certificate: PathBuf,
@@ -212,8 +221,10 @@ pub struct Config {
     pub mail_from: String,
     /// Proxies that are believed.
     pub trusted_proxies: Vec<Block>,
-    /// Private blocks that webhooks may reach.
-    pub webhook_allow: Vec<String>,
+    /// Places inside that webhooks may reach.
+    pub webhook_allow: AllowedNetworks,
+    /// Places inside that payment providers may be reached at.
+    pub provider_allow: AllowedNetworks,
     /// The country's header, in lower case.
     pub country_header: Option<String>,
     /// The vault's key file.
@@ -289,12 +300,8 @@ impl Config {
             .iter()
             .map(|block| block.parse().or_else(|_| refused("trusted_proxies", block, "write an address or a block such as 10.0.0.0/8")))
             .collect::<Result<_, _>>()?;
-        let webhook_allow = if options.webhook_allow.is_empty() { file.webhook_allow } else { options.webhook_allow };
-        for block in &webhook_allow {
-            if Block::from_str(block).is_err() {
-                return refused("webhook_allow", block, "write an address or a block such as 127.0.0.1/32");
-            }
-        }
+        let webhook_allow = parse_places("webhook_allow", options.webhook_allow, file.webhook_allow, &[])?;
+        let provider_allow = parse_places("provider_allow", options.provider_allow, file.provider_allow, &[SIMULATORS])?;
         let database_ca = match options.database_ca.or(file.database_ca) {
             None => None,
             Some(path) => match std::fs::read(&path) {
@@ -327,6 +334,7 @@ impl Config {
         })
     }
 
+            provider_allow,
     /// How the store is opened.
     pub fn store(&self) -> store::Config {
         store::Config {
@@ -357,6 +365,19 @@ fn parse_public_url(text: &str) -> Result<String, ConfigError> {
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_plain {
         return refused("public_url", text, fix);
     }
+/// Reads the places inside that something may reach: as the options say, else the file, else `usual`; `none` for none.
+fn parse_places(name: &str, options: Vec<String>, file: Vec<String>, usual: &[&str]) -> Result<AllowedNetworks, ConfigError> {
+    let written = if options.is_empty() { file } else { options };
+    let places: Vec<&str> = written.iter().map(String::as_str).collect();
+    let places = match places[..] {
+        [] => usual,
+        ["none"] => &[],
+        ref places => places,
+    };
+    AllowedNetworks::parse(places.iter().copied())
+        .or_else(|error| refused(name, &error.0, "write an address or a block, such as 127.0.0.1, 127.0.0.1:4100 or 10.0.0.0/8, or none"))
+}
+
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
@@ -426,6 +447,25 @@ mod tests {
         let words = load(|o| o.data = folder.clone()).unwrap_err().to_string();
         assert!(words.contains("line 2") && words.contains("lisen"), "{words}");
         std::fs::write(folder.join("tessera.toml"), "listen = \"127.0.0.1:1\"\n").unwrap();
+    #[test]
+    fn payment_providers_are_reached_outside_and_at_the_simulators_unless_something_else_is_said() {
+        let reaches = |config: &Config, address: &str| config.provider_allow.permits(address.parse().unwrap());
+        let usual = load(|_| {}).unwrap();
+        assert!(reaches(&usual, "127.0.0.1:4100") && reaches(&usual, "1.1.1.1:443"));
+        assert!(!reaches(&usual, "127.0.0.1:4101") && !reaches(&usual, "10.0.0.1:4100"));
+        assert!(!usual.webhook_allow.permits("127.0.0.1:4100".parse().unwrap()), "webhooks have no simulator");
+        let other = load(|o| o.provider_allow = vec!["10.0.0.0/8".into()]).unwrap();
+        assert!(reaches(&other, "10.0.0.1:1") && !reaches(&other, "127.0.0.1:4100"), "what is said takes the usual one's place");
+        let none = load(|o| o.provider_allow = vec!["none".into()]).unwrap();
+        assert!(!reaches(&none, "127.0.0.1:4100"));
+        for name in ["webhook_allow", "provider_allow"] {
+            let words =
+                load(|o| *(if name == "webhook_allow" { &mut o.webhook_allow } else { &mut o.provider_allow }) = vec!["lan".into()]);
+            let words = words.unwrap_err().to_string();
+            assert!(words.starts_with(name) && words.contains("\"lan\"") && words.contains("write"), "{words}");
+        }
+    }
+
         assert_eq!(load(|o| o.data = folder.clone()).unwrap().listen.port(), 1);
         assert_eq!(load(|o| (o.data, o.listen) = (folder.clone(), Some("127.0.0.1:2".into()))).unwrap().listen.port(), 2);
         std::fs::remove_dir_all(&folder).unwrap();

@@ -1,20 +1,17 @@
 //! One running installation: opened from its configuration, put together, and closed in the right order.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use codes::scan::{Scanner, Setup};
 use gateway::card_numbers::{CardNumberRules, Declared};
-use gateway::{Door, DoorSettings, LimitSettings, Proxies, Rate, ShutdownSignal, TlsSetup, TlsSource};
+use gateway::{AllowedNetworks, Door, DoorSettings, Exit, LimitSettings, Proxies, Rate, ShutdownSignal, TlsSetup, TlsSource};
 use http::HeaderName;
 use kernel::Caller;
 use leads::FormKey;
 use metrics_exporter_prometheus::PrometheusHandle;
-use notifications::{
-    AllowedNetworks, Channels, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, SystemResolver, WebhookClient,
-    WebhookLimits,
-};
+use notifications::{Channels, Live, LiveLimits, MailSetup, MailTransport, Sender, SmtpConfig, SmtpPool, WebhookClient, WebhookLimits};
 use outbox::{Feed, GateLimits, Outbox};
 use people::{Links, Passwords, Roles};
 use store::{Reads, Store};
@@ -86,8 +83,10 @@ pub struct Parts {
     pub scanner: Scanner,
     /// The live stream.
     pub live: Live,
-    /// Networks inside that webhooks may reach.
+    /// Places inside that webhooks may reach.
     pub allowed: AllowedNetworks,
+    /// Places inside that payment providers may be reached at.
+    pub payments_allowed: AllowedNetworks,
     /// The folder of kept mails, where no mail server is configured.
     pub mail_folder: Option<std::path::PathBuf>,
     /// How the payment providers do.
@@ -119,14 +118,16 @@ impl Installation {
     ) -> Result<Self, InstallationError> {
         let store = Store::open(store_config).await?;
         after_restore(config, &store).await?;
+        if let Err(error) = payments::replay::enter_kept(&store, &config.data).await {
+            tracing::warn!(%error, "replays that ran beside this installation are not in the audit trail yet");
+        }
         ledger::keeper::settle(&store).await?;
         let public_url: Arc<str> = public_url.trim_end_matches('/').into();
         let channels = channels(config, &store, &public_url)?;
-        let allowed = allowed(config)?;
         let payments_health = payments::Health::new(store.clock().clone());
         let needs = worker::Needs {
             channels,
-            payments: payments::Client::new(&[], store.clock()),
+            payments: payments::Client::new(Exit::by_system(config.provider_allow.clone()), &[], store.clock()),
             payments_health: payments_health.clone(),
             public_url: public_url.clone(),
         };
@@ -152,7 +153,8 @@ impl Installation {
             store,
             public_url,
             scanner: scanner.clone(),
-            allowed,
+            allowed: config.webhook_allow.clone(),
+            payments_allowed: config.provider_allow.clone(),
             mail_folder,
             scan_pages: scan_pages.clone(),
         };
@@ -275,20 +277,6 @@ fn limits(config: &Config) -> LimitSettings {
     }
 }
 
-fn allowed(config: &Config) -> Result<AllowedNetworks, InstallationError> {
-    let blocks: Vec<String> = config.webhook_allow.iter().map(|block| with_prefix(block)).collect();
-    AllowedNetworks::parse(blocks.iter().map(String::as_str)).map_err(|error| InstallationError::Setting(format!("webhook_allow: {error}")))
-}
-
-/// An address alone is a block of one.
-fn with_prefix(block: &str) -> String {
-    match block.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => format!("{address}/32"),
-        Ok(IpAddr::V6(address)) => format!("{address}/128"),
-        Err(_) => block.to_owned(),
-    }
-}
-
 fn channels(config: &Config, store: &Store, public_url: &str) -> Result<Channels, InstallationError> {
     let sender = sender(&config.mail_from)?;
     let transport = match &config.smtp {
@@ -301,7 +289,7 @@ fn channels(config: &Config, store: &Store, public_url: &str) -> Result<Channels
         }
         None => MailTransport::Folder(config.data.join("mail")),
     };
-    let client = WebhookClient::new(Arc::new(SystemResolver), allowed(config)?, &[], WebhookLimits::default());
+    let client = WebhookClient::new(Exit::by_system(config.webhook_allow.clone()), &[], WebhookLimits::default());
     Ok(Channels::new(MailSetup { sender, transport }, client, GateLimits { suspects_max: 32, ..GateLimits::default() }, store.clock()))
 }
 

@@ -55,6 +55,7 @@ pub fn api(parts: &Parts) -> OpenApiRouter {
             store: store.clone(),
             public_url: parts.public_url.clone(),
             health: parts.payments_health.clone(),
+            allowed: parts.payments_allowed.clone(),
         }))
         .merge(notifications::routes(notifications::Deps {
             store: store.clone(),

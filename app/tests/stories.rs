@@ -23,6 +23,8 @@ mod ledger_pages;
 mod node;
 #[path = "stories/parties.rs"]
 mod parties;
+#[path = "stories/payment_safety.rs"]
+mod payment_safety;
 #[path = "stories/payments.rs"]
 mod payments;
 #[path = "stories/payouts.rs"]

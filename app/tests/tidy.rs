@@ -13,7 +13,7 @@ type Tree = BTreeMap<String, String>;
 /// Crates by floor; a crate imports only from floors below its own. What stands in one row may not know each other, except
 /// as [`NEIGHBOURS`] says.
 const FLOORS: &[&[&str]] = &[
-    &["kernel"],
+    &["kernel", "sim"],
     &["store"],
     &["gateway", "outbox", "cache"],
     &["notifications"],
@@ -23,6 +23,8 @@ const FLOORS: &[&[&str]] = &[
     &["tessera"],
     &["bench"],
 ];
+/// Crates that nothing of the product is built with: tests and benchmarks alone may name them.
+const OUTSIDERS: &[(&str, &str)] = &[("sim", "bench")];
 /// Arrows inside a floor, each with a decision behind it.
 const NEIGHBOURS: &[(&str, &str)] = &[];
 /// Lines of code, comments included and tests at the bottom not counted, that a file may have.
@@ -62,7 +64,7 @@ fn tree() -> Tree {
         }
     }
     let (mut tree, root) = (Tree::new(), root());
-    for folder in ["plumbing", "business", "app", "bench", "migrations"] {
+    for folder in ["plumbing", "business", "app", "bench", "sim", "migrations"] {
         walk(&root, &root.join(folder), &mut tree);
     }
     tree
@@ -93,6 +95,9 @@ fn floors(tree: &Tree) -> Vec<String> {
         let imported = text.split("[dependencies]").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default();
         for line in imported.lines() {
             let import = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if let Some((_, by)) = OUTSIDERS.iter().find(|(outsider, by)| *outsider == import && *by != name) {
+                broken.push(format!("{path}: {name} imports {import}, which only tests and {by} may"));
+            }
             if floor(import).is_some_and(|below| below >= own) && !NEIGHBOURS.contains(&(name, import)) {
                 broken.push(format!("{path}: {name} imports {import}, which is not below it"));
             }
@@ -269,6 +274,10 @@ fn each_rule_bites_when_it_is_broken() {
     assert_eq!(floors(&with("business/leads/Cargo.toml", manifest)).len(), 1);
     let sideways = manifest.replace("cards", "codes");
     assert_eq!(floors(&with("business/leads/Cargo.toml", &sideways)).len(), 1);
+    let outside = manifest.replace("cards", "sim");
+    assert_eq!(floors(&with("business/leads/Cargo.toml", &outside)).len(), 1);
+    let in_tests = outside.replace("sim.workspace = true", "\n[dev-dependencies]\nsim.workspace = true");
+    assert_eq!(floors(&with("business/leads/Cargo.toml", &in_tests)).len(), 0);
     assert_eq!(file_words(&with("business/leads/src/commands/keep.rs", "//! x\nuse axum::Router;\n")).len(), 1);
     assert_eq!(file_words(&with("business/leads/src/http.rs", "//! x\nconst Q: &str = \"select 1\";\n")).len(), 1);
     assert_eq!(file_words(&with("business/leads/src/sql.rs", "//! x\nfn f() { outbox::publish() }\n")).len(), 1);

@@ -44,6 +44,8 @@ impl Server {
     /// The same with variables of its environment.
     pub(crate) fn spawn_with(listen: &str, data: &Path, options: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         let child = AsyncCommand::new(binary()?)
+            // The simulators of the benchmarks listen on ports of their own.
+            .env("TESSERA_PROVIDER_ALLOW", "127.0.0.1")
             .envs(environment.iter().copied())
             .args(["--listen", listen, "--json", "--data"])
             .arg(data)

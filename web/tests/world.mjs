@@ -26,8 +26,10 @@ function binary(name = 'tessera') {
 }
 
 // A server on a free port with a data folder that goes when it goes. Answers what it greets with.
-export async function server(...options) {
+export async function server(...given) {
   const data = mkdtempSync(join(tmpdir(), 'tessera-web-'));
+  // The simulators of the tests listen on ports of their own.
+  const options = ['--provider-allow', '127.0.0.1', ...given];
   const child = spawn(binary(), ['--data', data, '--listen', '127.0.0.1:0', '--json', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((done) => child.once('exit', done));
   const greeting = await new Promise((done, refuse) => {

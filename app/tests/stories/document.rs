@@ -41,7 +41,12 @@ async fn no_two_modules_name_a_schema_alike_and_every_address_says_who_may_ask()
         leads::routes(leads::Deps { store: store.clone() }),
         ledger::routes(ledger::Deps { store: store.clone() }),
         risk::routes(risk::Deps { store: store.clone() }),
-        payments::routes(payments::Deps { store, public_url: parts.public_url.clone(), health: parts.payments_health.clone() }),
+        payments::routes(payments::Deps {
+            store,
+            public_url: parts.public_url.clone(),
+            health: parts.payments_health.clone(),
+            allowed: parts.payments_allowed.clone(),
+        }),
         notifications::routes(notifications),
     ];
     let whole = world.document();

@@ -85,6 +85,7 @@ impl World {
         let mut options = Options {
             data: place.folder().to_owned(),
             webhook_allow: vec!["127.0.0.1/32".into()],
+            provider_allow: vec!["127.0.0.1".into()],
             rate_address: many,
             rate_caller: many,
             rate_form: many,

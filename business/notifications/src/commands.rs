@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use gateway::AllowedNetworks;
 use kernel::{Id as _, WorkspaceId};
 use serde_json::json;
 use store::{Reads as _, Tx, params};
 
-use crate::address_guard::AllowedNetworks;
 use crate::endpoint::{
     BODY_BYTES_MAX, ENDPOINTS_MAX, Endpoint, EndpointId, EventTypes, OVERLAP_MAX, check_event_id, check_event_type, check_url,
 };

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use gateway::AllowedNetworks;
 use kernel::Timestamp;
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 
-use crate::address_guard::AllowedNetworks;
 use crate::error::NotificationError;
 
 kernel::id!(
@@ -164,20 +164,10 @@ pub(crate) fn check_url(text: &str, allowed: &AllowedNetworks) -> Result<String,
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         return refuse("must have no user name, password or fragment");
     }
-    let address = match url.host() {
-        Some(Host::Ipv4(address)) => Some(address.into()),
-        Some(Host::Ipv6(address)) => Some(address.into()),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            let is_inside = name == "localhost" || name.ends_with(".localhost") || name.ends_with(".internal") || name.ends_with(".local");
-            if is_inside && !allowed.permits(std::net::Ipv4Addr::LOCALHOST.into()) {
-                return refuse("must not point to a private or reserved address");
-            }
-            None
-        }
-        None => return refuse("must name a host"),
-    };
-    if address.is_some_and(|address| !allowed.permits(address)) {
+    if url.host().is_none() {
+        return refuse("must name a host");
+    }
+    if !allowed.permits_url(&url) {
         return refuse("must not point to a private or reserved address");
     }
     Ok(url.into())

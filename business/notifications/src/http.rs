@@ -5,7 +5,7 @@ mod live;
 mod mailbox;
 mod templates;
 
-use gateway::{Answer, Call, List, PageQuery, Problem, Query};
+use gateway::{AllowedNetworks, Answer, Call, List, PageQuery, Problem, Query};
 use kernel::{Grant, Id, Timestamp, WorkspaceId};
 use serde::Serialize;
 use store::Store;
@@ -14,7 +14,6 @@ use utoipa_axum::routes;
 
 use axum::extract::State;
 
-use crate::address_guard::AllowedNetworks;
 use crate::live::Live;
 use crate::message::{MessageId, MessageState, MessageStatus};
 use crate::{NotificationError, grants, queries};

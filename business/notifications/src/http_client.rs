@@ -1,22 +1,19 @@
-//! Posts one webhook: a name is looked up once, judged, and the connection goes to that very address; no redirects, one
+//! Posts one webhook by the way out, which judges each address that it connects to; no redirects, one
 //! deadline for the whole conversation, a cap on what is read of the answer.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::{Exit, Refused};
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use kernel::Timestamp;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
-
-use crate::address_guard::{AllowedNetworks, Resolve};
 
 /// The bounds of one delivery.
 #[derive(Debug, Clone)]
@@ -69,8 +66,7 @@ pub enum Outcome {
 /// Connects endpoints; clones share the TLS configuration.
 #[derive(Clone)]
 pub struct WebhookClient {
-    resolver: Arc<dyn Resolve>,
-    allowed: AllowedNetworks,
+    exit: Exit,
     tls: TlsConnector,
     limits: WebhookLimits,
 }
@@ -90,24 +86,11 @@ pub(crate) fn tls_connector(extra: &[rustls_pki_types::CertificateDer<'static>])
 
 /// The longest that Retry-After is honoured.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 4;
 
 impl WebhookClient {
-    /// A client that looks names up with `resolver`, may reach the `allowed` networks inside, and trusts the public roots
-    /// and `extra_roots`.
-    pub fn new(
-        resolver: Arc<dyn Resolve>,
-        allowed: AllowedNetworks,
-        extra_roots: &[rustls_pki_types::CertificateDer<'static>],
-        limits: WebhookLimits,
-    ) -> Self {
-        Self { resolver, allowed, tls: tls_connector(extra_roots), limits }
-    }
-
-    /// The networks inside that it may reach.
-    pub fn allowed(&self) -> &AllowedNetworks {
-        &self.allowed
+    /// A client that goes out by `exit` and trusts the public roots and `extra_roots`.
+    pub fn new(exit: Exit, extra_roots: &[rustls_pki_types::CertificateDer<'static>], limits: WebhookLimits) -> Self {
+        Self { exit, tls: tls_connector(extra_roots), limits }
     }
 
     /// Posts `body` to `url`; never waits longer than the limit.
@@ -122,40 +105,25 @@ impl WebhookClient {
     async fn converse(&self, url: &str, headers: &[(&'static str, String)], body: Bytes, now: Timestamp) -> Result<Outcome, Outcome> {
         let url = Url::parse(url).map_err(|_| failed("the address is not a URL"))?;
         let port = url.port_or_known_default().ok_or_else(|| failed("the address has no port"))?;
-        let (found, name) = match url.host() {
-            Some(Host::Ipv4(ip)) => (vec![IpAddr::V4(ip)], ServerName::from(IpAddr::V4(ip))),
-            Some(Host::Ipv6(ip)) => (vec![IpAddr::V6(ip)], ServerName::from(IpAddr::V6(ip))),
-            Some(Host::Domain(host)) => {
-                let name = ServerName::try_from(host.to_owned()).map_err(|_| failed("the host is not a valid name"))?;
-                let found = self.resolver.resolve(host, port).await;
-                (found.map_err(|_| failed("the host name could not be looked up"))?, name)
-            }
-            None => return Err(failed("the address has no host")),
+        let host = url.host().ok_or_else(|| failed("the address has no host"))?.to_owned();
+        let name = match &host {
+            Host::Ipv4(ip) => ServerName::from(std::net::IpAddr::V4(*ip)),
+            Host::Ipv6(ip) => ServerName::from(std::net::IpAddr::V6(*ip)),
+            Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| failed("the host is not a valid name"))?,
         };
-        let addresses = self.allowed.filter(&found, port).map_err(|refused| Outcome::Failed {
-            reason: refused.to_string(),
-            is_refused: refused == crate::address_guard::Refused::Inside,
-        })?;
-        let stream = self.connect(&addresses).await?;
-        let _ = stream.set_nodelay(true);
+        let addresses = self
+            .exit
+            .addresses(&host, port)
+            .await
+            .map_err(|refused| Outcome::Failed { reason: refused.to_string(), is_refused: refused == Refused::Inside })?;
+        let stream = gateway::connect(&addresses, self.limits.connect_timeout).await;
+        let stream = stream.map_err(|error| failed(format!("no connection: {}", error.kind())))?;
         if url.scheme() == "https" {
             let stream = self.tls.connect(name, stream).await.map_err(|e| failed(format!("TLS: {e}")))?;
             self.exchange(stream, &url, headers, body, now).await
         } else {
             self.exchange(stream, &url, headers, body, now).await
         }
-    }
-
-    async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Outcome> {
-        let mut last = failed("the host name has no address");
-        for address in addresses.iter().take(ADDRESSES_MAX) {
-            match tokio::time::timeout(self.limits.connect_timeout, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = failed(format!("no connection: {}", error.kind())),
-                Err(_) => last = failed(format!("no connection within {} s", self.limits.connect_timeout.as_secs_f32())),
-            }
-        }
-        Err(last)
     }
 
     async fn exchange<S>(

@@ -10,7 +10,6 @@
 //!
 //! Deliberately knows no other business module: the caller hands over a whole [`Recipient`].
 
-mod address_guard;
 mod channels;
 mod commands;
 pub mod dev_mailbox;
@@ -30,7 +29,6 @@ mod smtp;
 mod sql;
 mod template;
 
-pub use address_guard::{AllowedNetworks, NetworkError, Resolve, SystemResolver};
 pub use channels::{Channels, MailSetup, MailTransport};
 pub use commands::{
     EndpointChange, NewEndpoint, create_endpoint, delete_endpoint, emit, erase, replay, reset_template, rotate_secret, save_template, send,

@@ -1,6 +1,8 @@
 //! A beneficiary: somebody that money is paid out to. The number of their account is sealed. No input or output.
 
-use kernel::Timestamp;
+use std::time::Duration;
+
+use kernel::{MemberId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 kernel::id!(
@@ -93,8 +95,20 @@ pub struct Beneficiary {
     pub created_at: Timestamp,
     /// When the account or the name last changed: a cool-off counts from then.
     pub changed_at: Timestamp,
+    /// The member behind that change: themselves, or who made the key that changed it.
+    pub changed_by: Option<MemberId>,
     /// When it was erased.
     pub erased_at: Option<Timestamp>,
+}
+
+/// How long an account is fresh where no rule of monitoring says for how long it cools off.
+const FRESH_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+impl Beneficiary {
+    /// The member who entered or changed the account while that is fresh: as long as the workspace's cool-off, or a day.
+    pub fn entered_by(&self, cool_off: Option<Duration>, now: Timestamp) -> Option<MemberId> {
+        self.changed_by.filter(|_| now < self.changed_at.plus(cool_off.unwrap_or(FRESH_FOR)))
+    }
 }
 
 #[cfg(test)]

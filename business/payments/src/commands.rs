@@ -16,7 +16,7 @@ mod webhook;
 pub use link::{NewLink, make_link, switch_link};
 pub(crate) use pay::next_attempt;
 pub use pay::{CREDIT_ACCOUNT, NewPayment, Unknown, accept, cancel, create, create_in, expire, keep_payer, resolve, review, start};
-pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, edit_provider, seal, set_routes};
+pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, check_addresses, edit_provider, seal, set_routes};
 pub(crate) use record::{locked, record};
 pub use refund::{capture, erase_payer, give_back, refund};
 pub use webhook::{Taken, sweep_everywhere, take_webhook};

@@ -51,6 +51,14 @@ pub enum PaymentError {
     /// The name is taken.
     #[error("another provider has this name")]
     NameTaken,
+    /// Something was begun at the provider, so that it stays with its account.
+    #[error("{} cannot change any more: {ties}. Add another provider and set is_enabled of this one to false", moved.join(", "))]
+    ProviderTied {
+        /// The fields that would name another account.
+        moved: Vec<String>,
+        /// What is there.
+        ties: crate::account::Ties,
+    },
     /// Monitoring could not decide, so that nothing goes on.
     #[error("monitoring could not decide")]
     Risk(#[from] risk::RiskError),
@@ -74,8 +82,8 @@ impl Fault for PaymentError {
             Self::SettlementRunning => Kind::Unavailable,
             Self::Invalid { .. } | Self::Refused(Refusal::Field(_)) | Self::Payout(PayoutRefusal::Field(_)) => Kind::Invalid,
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => Kind::NotFound,
-            Self::Payout(PayoutRefusal::State { .. } | PayoutRefusal::ApprovedAlready | PayoutRefusal::OwnRequest) => Kind::Conflict,
-            Self::Refused(_) | Self::Stale | Self::NameTaken | Self::NoProvider(_) => Kind::Conflict,
+            Self::Payout(_) => Kind::Conflict,
+            Self::Refused(_) | Self::Stale | Self::NameTaken | Self::ProviderTied { .. } | Self::NoProvider(_) => Kind::Conflict,
         }
     }
 
@@ -91,6 +99,7 @@ impl Fault for PaymentError {
             Self::Payout(PayoutRefusal::OwnRequest) => "own_request",
             Self::Payout(PayoutRefusal::ApprovedAlready) => "approved_already",
             Self::Payout(PayoutRefusal::NotAPerson) => "not_a_person",
+            Self::Payout(PayoutRefusal::OwnAccount) => "own_account",
             Self::NotFound { .. } | Self::Refused(Refusal::NotFound { .. }) => "not_found",
             Self::Refused(Refusal::State { is, .. }) => match is {
                 IntentState::RequiresPaymentMethod => "payment_requires_payment_method",
@@ -109,6 +118,7 @@ impl Fault for PaymentError {
             Self::Stale => "version_conflict",
             Self::SettlementRunning => "settlement_running",
             Self::NameTaken => "name_taken",
+            Self::ProviderTied { .. } => "provider_tied",
         }
     }
 

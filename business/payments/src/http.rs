@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use gateway::{Answer, Call, Json, List, PageQuery, Path, Problem, Query, RawBody, effect, effect_created};
+use gateway::{AllowedNetworks, Answer, Call, Json, List, PageQuery, Path, Problem, Query, RawBody, effect, effect_created};
 use http::{HeaderMap, StatusCode};
 use kernel::{Grant, Id as _, WorkspaceId};
 use store::Store;
@@ -38,6 +38,8 @@ pub struct Deps {
     pub public_url: Arc<str>,
     /// How the providers do.
     pub health: Health,
+    /// The places inside that providers may be reached at.
+    pub allowed: AllowedNetworks,
 }
 
 /// The address of providers' webhooks: the door redacts it where it refuses others.

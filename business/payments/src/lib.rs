@@ -40,7 +40,7 @@ mod text;
 mod units;
 mod webhook;
 
-pub use account::ProviderRecord;
+pub use account::{ProviderRecord, Ties};
 pub use bell::{wait, wait_for_payout};
 pub use beneficiary::{Beneficiary, BeneficiaryId, NameCheck, UnknownNameCheck};
 pub use books::{Move, Place, moves};

@@ -189,6 +189,12 @@ pub struct Payout {
     pub narration: Option<String>,
     /// Who asked for it: a member, a key or a reason of our own.
     pub requester: String,
+    /// The member behind who asked: themselves, or who made the key. Never decides about it.
+    #[serde(default)]
+    pub behind: Option<MemberId>,
+    /// The member behind the beneficiary's account, where that was fresh when the payout was asked for. Never approves alone.
+    #[serde(default)]
+    pub account_by: Option<MemberId>,
     /// Whether the amount is above the limit that one person may decide about, when it was asked for.
     pub is_above_limit: bool,
     /// Whether the bank is still to be asked whose the account is.

@@ -8,7 +8,7 @@ mod payout;
 use kernel::WorkspaceId;
 use store::{Reads, StoreError, params};
 
-use crate::account::ProviderRecord;
+use crate::account::{ProviderRecord, Ties};
 use crate::error::PaymentError;
 use crate::intent::{Intent, IntentId, LinkId};
 use crate::link::Link;
@@ -101,6 +101,12 @@ pub async fn find_provider(reads: &mut impl Reads, workspace: WorkspaceId, id: P
 /// A provider.
 pub async fn provider(reads: &mut impl Reads, workspace: WorkspaceId, id: ProviderId) -> Result<ProviderRecord, PaymentError> {
     find_provider(reads, workspace, id).await?.ok_or(PaymentError::NotFound { what: "provider" })
+}
+
+/// What ties a provider to the account that it is with.
+pub(crate) async fn ties(reads: &mut impl Reads, workspace: WorkspaceId, id: ProviderId) -> Result<Ties, StoreError> {
+    let id = id.to_string();
+    Ok(reads.row(&sql::TIES_OF_PROVIDER, params![&workspace, &id], sql::ties).await?.unwrap_or_default())
 }
 
 /// All providers of a workspace, by name.

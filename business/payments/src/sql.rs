@@ -10,7 +10,7 @@ pub(crate) mod settlement;
 use kernel::{Money, Timestamp, WorkspaceId};
 use store::{P, Row, StoreError, row_params};
 
-use crate::account::ProviderRecord;
+use crate::account::{ProviderRecord, Ties};
 use crate::intent::{Event, Intent};
 use crate::link::Link;
 use crate::names::Name;
@@ -46,13 +46,23 @@ store::statements! {
     INSERT_PROVIDER = "insert into payments_providers (workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version,
         created_at, changed_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10) on conflict do nothing";
     UPDATE_PROVIDER = "update payments_providers set base_url = $4, settings = $5, sealed = $6, is_enabled = $7,
-        version = version + 1, changed_at = $8 where workspace = $1 and id = $2 and version = $3";
-    FIND_PROVIDER = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at, changed_at
-        from payments_providers where workspace = $1 and id = $2";
-    FIND_PROVIDER_EVERYWHERE = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at, changed_at
-        from payments_providers where token = $1";
-    LIST_PROVIDERS = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at, changed_at
-        from payments_providers where workspace = $1 order by name limit 200";
+        version = version + 1, changed_at = $8, former_sealed = $9, former_until = $10 where workspace = $1 and id = $2 and version = $3";
+    TIES_OF_PROVIDER = "select
+        (select count(*) from (select 1 from payments_intents where workspace = $1
+          and state in ('requires_action', 'processing', 'requires_capture', 'partially_captured')
+          and body like '%' || $2 || '%' escape '\\' limit 1000) part),
+        (select count(*) from (select 1 from payments_payouts where workspace = $1 and provider = $2
+          and state in ('requested', 'risk_review', 'approved', 'funds_reserved', 'submitted', 'otp_required', 'pending', 'unknown')
+          limit 1000) part),
+        (select count(*) from (select 1 from payments_expected where workspace = $1 and provider = $2 and settlement is null
+          limit 1000) part),
+        (select count(*) from (select 1 from payments_references where workspace = $1 and provider = $2 limit 1000) part)";
+    FIND_PROVIDER = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at, changed_at,
+        former_sealed, former_until from payments_providers where workspace = $1 and id = $2";
+    FIND_PROVIDER_EVERYWHERE = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at, changed_at,
+        former_sealed, former_until from payments_providers where token = $1";
+    LIST_PROVIDERS = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at, changed_at,
+        former_sealed, former_until from payments_providers where workspace = $1 order by name limit 200";
 
     INSERT_LINK = "insert into payments_links (workspace, id, amount_minor, currency, description, credit_account, is_active, version,
         created_at, changed_at) values ($1, $2, $3, $4, $5, $6, true, 1, $7, $7)";
@@ -157,11 +167,16 @@ pub(crate) fn provider(row: &Row<'_>) -> Result<ProviderRecord, StoreError> {
         settings: row.json("settings")?,
         sealed: row.get("sealed")?,
         token: row.get("token")?,
+        former: row.get::<Option<Vec<u8>>>("former_sealed")?.zip(row.opt_time("former_until")?),
         is_enabled: row.get("is_enabled")?,
         version: row.get("version")?,
         created_at: row.time("created_at")?,
         changed_at: row.time("changed_at")?,
     })
+}
+
+pub(crate) fn ties(row: &Row<'_>) -> Result<Ties, StoreError> {
+    Ok(Ties { payments: row.get(0)?, payouts: row.get(1)?, unsettled: row.get(2)?, known: row.get(3)? })
 }
 
 pub(crate) fn link(row: &Row<'_>) -> Result<Link, StoreError> {

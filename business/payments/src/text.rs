@@ -17,12 +17,11 @@ pub(crate) fn optional(text: Option<&str>, bytes_max: usize) -> Checked {
     }
 }
 
-/// A country's two capital letters (ISO 3166-1).
+/// A country's two capital letters (ISO 3166-1), as they are kept.
 pub(crate) fn country(text: Option<&str>) -> Checked {
+    let is_good = |text: &str| risk::Country::parse(text).is_ok_and(|country| country.to_string() == text);
     match text {
-        Some(text) if text.len() != 2 || !text.bytes().all(|b| b.is_ascii_uppercase()) => {
-            Err("must be the two capital letters of a country (ISO 3166-1), such as NG")
-        }
+        Some(text) if !is_good(text) => Err("must be the two capital letters of a country (ISO 3166-1), such as NG"),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Grant, KeyId, Timestamp, WorkspaceId};
+use kernel::{Grant, KeyId, MemberId, Timestamp, WorkspaceId};
 
 use crate::PeopleError;
 use crate::person::one_line;
@@ -23,6 +23,8 @@ pub struct Key {
     pub name: String,
     /// What it may do, by the names of rights.
     pub scopes: Vec<String>,
+    /// The member who made it, or who made the key that it was made with; none where the command line did.
+    pub maker: Option<MemberId>,
     /// Since when.
     pub created_at: Timestamp,
     /// Until when, if it ends by itself.

@@ -38,7 +38,7 @@ pub use key::{Key, KeyDraft, NewKey};
 pub use member::{Member, Membership};
 pub use password::Passwords;
 pub use person::{Email, Locale, Person, PersonId, PersonName, Zone};
-pub use queries::{owners, recipient};
+pub use queries::{member_behind, owners, recipient};
 pub use role::{Role, Roles};
 pub use session::{AgentClass, SESSION_LIFE, Session, SessionId, SignedIn, Via};
 pub use sign_in::{Links, accept_invitation, change_password, redeem_sign_in_link, request_sign_in_link, sign_in_with_password};

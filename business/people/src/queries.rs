@@ -133,6 +133,16 @@ pub async fn key(reads: &mut impl Reads, workspace: WorkspaceId, id: KeyId) -> R
     reads.row(&sql::FIND_KEY, params![workspace, id], sql::key).await
 }
 
+/// The member behind a caller: the person who asks, or who made the key that asks. None where nobody is known: behind a key
+/// that the command line made or that was revoked meanwhile, a visitor, or Tessera itself.
+pub async fn member_behind(reads: &mut impl Reads, caller: &Caller) -> Result<Option<MemberId>, StoreError> {
+    match caller {
+        Caller::Person { member, .. } => Ok(Some(*member)),
+        Caller::Key { workspace, key: id, .. } => Ok(key(reads, *workspace, *id).await?.and_then(|key| key.maker)),
+        Caller::Visitor { .. } | Caller::System { .. } => Ok(None),
+    }
+}
+
 pub(crate) async fn key_and_hash_everywhere(reads: &mut impl Reads, id: KeyId) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
     reads.row(&sql::FIND_KEY_EVERYWHERE, params![id], sql::key_and_hash).await
 }

@@ -3,6 +3,7 @@
 //! Tables: `people_workspaces`, `people_persons`, `people_members`, `people_sessions`, `people_links`, `people_invitations`,
 //! `people_keys`.
 
+use kernel::{Id as _, MemberId};
 use store::{Row, StoreError};
 
 use crate::key::Key;
@@ -104,9 +105,10 @@ store::statements! {
 
     INSERT_KEY = "insert into people_keys (id, workspace, name, secret_hash, scopes, created_by, created_at, expires_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8)";
-    FIND_KEY = "select id, workspace, name, scopes, created_at, expires_at, used_at from people_keys where workspace = $1 and id = $2";
-    FIND_KEY_EVERYWHERE = "select id, workspace, name, scopes, created_at, expires_at, used_at, secret_hash from people_keys where id = $1";
-    LIST_KEYS = "select id, workspace, name, scopes, created_at, expires_at, used_at from people_keys
+    FIND_KEY = "select id, workspace, name, scopes, created_by, created_at, expires_at, used_at from people_keys where workspace = $1 and id = $2";
+    FIND_KEY_EVERYWHERE = "select id, workspace, name, scopes, created_by, created_at, expires_at, used_at, secret_hash
+        from people_keys where id = $1";
+    LIST_KEYS = "select id, workspace, name, scopes, created_by, created_at, expires_at, used_at from people_keys
         where workspace = $1 and id > $2 order by id limit $3";
     COUNT_KEYS = "select count(*) from people_keys where workspace = $1";
     TOUCH_KEY = "update people_keys set used_at = $3 where workspace = $1 and id = $2 and (used_at is null or used_at < $3)";
@@ -187,6 +189,7 @@ pub(crate) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         workspace: row.id("workspace")?,
         name: row.get("name")?,
         scopes: row.json("scopes")?,
+        maker: row.get::<Option<String>>("created_by")?.and_then(|id| MemberId::parse(&id).ok()),
         created_at: row.time("created_at")?,
         expires_at: row.opt_time("expires_at")?,
         used_at: row.opt_time("used_at")?,

@@ -9,6 +9,7 @@ pub const AMOUNT_MINOR_MAX: i64 = 9_007_199_254_740_991;
 /// The longest id or fingerprint, in bytes.
 pub(crate) const ID_BYTES_MAX: usize = 500;
 const WORD_BYTES_MAX: usize = 100;
+const EARLIER_MAX: usize = 100;
 
 /// A word that is none of those known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +81,9 @@ pub struct Activity {
     pub kind: ActivityKind,
     /// The subject's id, opaque, for example `pat_…`; at most 500 bytes. A repetition is decided once and answers the same.
     pub id: String,
+    /// Earlier activities of the same thing, such as the attempts before this one of one payment, the newest first; at most 100.
+    /// All of them together count once for limits over time, at the time of the last that was let through.
+    pub earlier: Vec<String>,
     /// How much; from 0 to 2^53 - 1 minor units.
     pub amount: Money,
     /// Who pays or is paid, as an opaque fingerprint of at most 500 bytes; never a name or the number of an account.
@@ -120,6 +124,9 @@ impl Activity {
         if !(0..=AMOUNT_MINOR_MAX).contains(&self.amount.amount_minor) {
             refuse("amount", "must be from 0 to 9007199254740991 minor units".to_owned());
         }
+        if self.earlier.len() > EARLIER_MAX || !self.earlier.iter().all(|id| is_opaque(id, ID_BYTES_MAX)) {
+            refuse("earlier", format!("must be at most {EARLIER_MAX} ids of 1 to {ID_BYTES_MAX} bytes without control characters"));
+        }
         let country = match self.country.as_deref().map(Country::parse).transpose() {
             Ok(country) => country,
             Err(error) => {
@@ -146,6 +153,7 @@ mod tests {
         Activity {
             kind: ActivityKind::Payout,
             id: "po_1".to_owned(),
+            earlier: Vec::new(),
             amount: Money::new(1, Currency::parse("EUR").unwrap()),
             party: None,
             country: Some("de".to_owned()),
@@ -173,11 +181,12 @@ mod tests {
             provider: Some("x".repeat(101)),
             country: Some("Germany".to_owned()),
             amount: Money::new(AMOUNT_MINOR_MAX + 1, Currency::parse("EUR").unwrap()),
+            earlier: vec![String::new()],
             ..activity()
         };
         let faults = wrong.check().unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["id", "party", "method", "provider", "amount", "country"]);
+        assert_eq!(fields, ["id", "party", "method", "provider", "amount", "earlier", "country"]);
         let with = |party: String| Activity { party: Some(party), ..activity() };
         assert!(with("ü".repeat(250)).check().is_ok(), "500 bytes");
         assert_eq!(with("ü".repeat(250) + "x").check().unwrap_err()[0].field, "party");

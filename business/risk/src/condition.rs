@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::activity::{AMOUNT_MINOR_MAX, Country, ID_BYTES_MAX, Known, WordError, is_opaque, words};
+use crate::verdict::DecisionId;
 use crate::window::Window;
 
 /// The most activities that a rule may let through within its window.
@@ -275,6 +276,28 @@ pub(crate) struct Counting {
     pub per: Scope,
     /// Only amounts of this currency.
     pub currency: Option<Currency>,
+}
+
+/// An earlier activity of the same thing, which counts until the one that is asked about takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub decision: DecisionId,
+    pub party: Option<String>,
+    pub amount: Money,
+    pub at: Timestamp,
+}
+
+impl Tally {
+    /// What happened before without `counted`, where that is among it.
+    pub(crate) fn without(mut self, counted: &Counted, counting: Counting, known: &Known<'_>, now: Timestamp) -> Self {
+        let is_of_currency = counting.currency.is_none_or(|currency| currency == counted.amount.currency);
+        let is_of_party = counting.per == Scope::Workspace || counted.party == known.activity.party;
+        if is_of_currency && is_of_party && counted.at > counting.window.edges(now).since {
+            self.activities -= 1;
+            self.amount_minor -= i128::from(counted.amount.amount_minor);
+        }
+        self
+    }
 }
 
 /// What happened within a window before the activity that is asked about.

@@ -1,10 +1,12 @@
 //! Reading rules and decisions, inside a unit of work and outside of one alike.
 
+use std::time::Duration;
+
 use kernel::{Id, RawId, Timestamp, WorkspaceId};
 use store::{Reads, StoreError, params};
 
-use crate::activity::{ActivityKind, Known};
-use crate::condition::{Counting, Scope, Tally};
+use crate::activity::{Activity, ActivityKind, Known};
+use crate::condition::{Condition, Counted, Counting, Scope, Tally};
 use crate::error::RiskError;
 use crate::rule::{AppliesTo, RULES_MAX, Rule, RuleId};
 use crate::sql;
@@ -32,6 +34,17 @@ pub(crate) async fn rules_for(reads: &mut impl Reads, workspace: WorkspaceId, ki
     rules.retain(|rule| rule.applies_to(kind));
     rules.sort_by(Rule::order);
     Ok(rules)
+}
+
+/// The longest time for which a rule that is enabled has accounts cool off before activities of this kind; none without such a
+/// rule.
+pub async fn cool_off(reads: &mut impl Reads, workspace: WorkspaceId, kind: ActivityKind) -> Result<Option<Duration>, StoreError> {
+    let rules = rules_for(reads, workspace, kind).await?;
+    let hours = rules.iter().filter_map(|rule| match rule.terms.condition {
+        Condition::CoolOff { hours } => Some(Duration::from_secs(hours.unsigned_abs() * 3_600)),
+        _ => None,
+    });
+    Ok(hours.max())
 }
 
 /// Which decisions are wanted; everything that is named must hold.
@@ -74,6 +87,17 @@ pub async fn find_decision(
     activity: &str,
 ) -> Result<Option<Decision>, StoreError> {
     reads.row(&sql::FIND_DECISION, params![workspace, activity, kind.word()], sql::decision).await
+}
+
+/// The latest of the earlier activities of the same thing that counts for limits over time.
+pub(crate) async fn counted(reads: &mut impl Reads, workspace: WorkspaceId, activity: &Activity) -> Result<Option<Counted>, StoreError> {
+    for earlier in &activity.earlier {
+        let found = reads.row(&sql::FIND_COUNTED, params![workspace, earlier, activity.kind.word()], sql::counted).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// What was let through or held within a window that ends now.

@@ -5,7 +5,7 @@
 use kernel::{Currency, FieldFault, Money};
 use store::{Row, StoreError};
 
-use crate::condition::{Tally, WrittenCondition};
+use crate::condition::{Counted, Tally, WrittenCondition};
 use crate::rule::{NewRule, Outcome, Rule};
 use crate::verdict::{Decision, Verdict, VerdictWord};
 
@@ -35,9 +35,14 @@ store::statements! {
     INSERT_ACTIVITY = "insert into risk_activities (workspace, decision, kind, party, currency, amount_minor, occurred_at)
         values ($1, $2, $3, $4, $5, $6, $7)";
     ADD_TO_COUNTER = "insert into risk_counters (workspace, kind, grain_s, starts_at, currency, lane, activities, amount_high, amount_low)
-        values ($1, $2, $3, $4, $5, $6, 1, $7, $8)
-        on conflict (workspace, kind, grain_s, starts_at, currency, lane) do update set activities = risk_counters.activities + 1,
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        on conflict (workspace, kind, grain_s, starts_at, currency, lane) do update set
+        activities = risk_counters.activities + excluded.activities,
         amount_high = risk_counters.amount_high + excluded.amount_high, amount_low = risk_counters.amount_low + excluded.amount_low";
+    FIND_COUNTED = "select a.decision, a.party, a.currency, a.amount_minor, a.occurred_at from risk_decisions d
+        join risk_activities a on a.workspace = d.workspace and a.decision = d.id
+        where d.workspace = $1 and d.activity = $2 and d.kind = $3";
+    UNCOUNT = "delete from risk_activities where workspace = $1 and decision = $2";
     TALLY_OF_PARTY = "select count(*), coalesce(cast(sum(amount_minor / 4294967296) as bigint), 0),
         coalesce(cast(sum(amount_minor % 4294967296) as bigint), 0)
         from risk_activities where workspace = $1 and party = $2 and kind = $3 and occurred_at > $4 and ($5 = '' or currency = $5)";
@@ -107,6 +112,16 @@ pub(crate) fn decision(row: &Row<'_>) -> Result<Decision, StoreError> {
         provider: row.get("provider")?,
         verdict,
         decided_at: row.time("decided_at")?,
+    })
+}
+
+pub(crate) fn counted(row: &Row<'_>) -> Result<Counted, StoreError> {
+    let currency = Currency::parse(&row.get::<String>("currency")?).map_err(StoreError::decode)?;
+    Ok(Counted {
+        decision: row.id("decision")?,
+        party: row.get("party")?,
+        amount: Money::new(row.get("amount_minor")?, currency),
+        at: row.time("occurred_at")?,
     })
 }
 

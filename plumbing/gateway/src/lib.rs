@@ -9,6 +9,7 @@
 //! - No request with a card number is let in ([`card_numbers`]), but where a route redacts it.
 //! - Behind the extractors there is no NUL, no text that is not UTF-8, no JSON key twice, no body beyond its route's limit.
 //! - Forwarding headers count only from configured proxies. Neither addresses nor query strings are logged or kept.
+//! - A connection to where somebody else wants it goes to a public address, or to one that the operator named ([`Exit`]).
 //! - Everything waits for a bounded time and holds a bounded memory: headers, bodies, handlers, connections, buckets.
 //!
 //! Knows no business word: `people` implements [`Doorkeeper`], `app` hands it over.
@@ -18,6 +19,7 @@ mod call;
 pub mod card_numbers;
 mod door;
 mod effect;
+mod exit;
 mod extract;
 mod limits;
 mod meter;
@@ -36,6 +38,7 @@ pub use answer::{Answer, List, PageQuery};
 pub use call::{Call, Doorkeeper, NobodyKnown, Resolving, session_cookie, session_cookie_cleared, session_cookie_name, session_token_in};
 pub use door::{Door, DoorSettings, Doorway};
 pub use effect::{SWEEP_MAX, effect, effect_bulk, effect_created, effect_done, effect_secret, erase_answers, sweep_expired};
+pub use exit::{AllowedNetworks, Exit, PlaceError, Refused, Resolve, SystemResolver, connect};
 pub use extract::{BODY_MAX, BodyLimit, Form, Json, Path, Query, RawBody, body_limit, from_json};
 pub use limits::{Allowance, Class, LimitSettings, Limits, Rate};
 pub use ops::{Ops, Readiness, ops_routes, private_blocks};

@@ -48,6 +48,13 @@ impl FromStr for Block {
     }
 }
 
+impl From<IpAddr> for Block {
+    /// The block of this one address.
+    fn from(network: IpAddr) -> Self {
+        Self { network, bits: if network.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.bits)

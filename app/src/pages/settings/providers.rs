@@ -270,6 +270,9 @@ pub(super) async fn add(State(parts): State<Parts>, owner: Owner, Form(form): Fo
     (page.base_url, page.base_url_error) = (typed("base_url"), message("base_url"));
     for field in &mut page.fields {
         field.error = message(field.name);
+        if field.error.is_empty() {
+            field.error = message(&format!("settings.{}", field.name));
+        }
         // A secret is typed again rather than sent back.
         if !field.is_secret {
             field.value = typed(field.name);
@@ -289,6 +292,7 @@ async fn add_it(
     let id = ProviderId::from_raw(RawId::generate(parts.store.clock().now(), parts.store.entropy()));
     let sealed = payments::commands::seal(parts.store.vault(), id, &Value::Object(secrets))?;
     let (name, base_url, settings) = (typed("name"), typed("base_url"), Value::Object(settings));
+    payments::commands::check_addresses(&parts.payments_allowed, Some(&base_url), Some(&settings))?;
     let new = NewProvider { name, dialect, base_url, settings, sealed, id, token: None };
     let call = owner.once_by(Some(&typed("once")));
     let added = gateway::effect_done(&parts.store, &call, new, |tx, new| {

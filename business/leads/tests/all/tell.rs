@@ -71,7 +71,7 @@ async fn listen(world: &World) {
                 let (id, url) = (tx.new_id(), "https://hooks.example.com/leads".to_owned());
                 let event_types = vec!["lead.captured".to_owned(), "lead.changed".to_owned()];
                 let new = notifications::NewEndpoint { id, url, description: String::new(), event_types, sealed_secret };
-                notifications::create_endpoint(tx, &notifications::AllowedNetworks::default(), new).await
+                notifications::create_endpoint(tx, &gateway::AllowedNetworks::default(), new).await
             })
         })
         .await

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use gateway::{AllowedNetworks, Exit, Resolve};
 use kernel::Timestamp;
-use notifications::{AllowedNetworks, Outcome, Resolve, SystemResolver, WebhookClient, WebhookLimits};
+use notifications::{Outcome, WebhookClient, WebhookLimits};
 
 use super::web_server::WebServer;
 
@@ -18,7 +19,7 @@ pub fn limits() -> WebhookLimits {
 }
 
 pub fn local_client() -> WebhookClient {
-    WebhookClient::new(Arc::new(SystemResolver), AllowedNetworks::parse(["127.0.0.1/32"]).unwrap(), &[], limits())
+    WebhookClient::new(Exit::by_system(AllowedNetworks::parse(["127.0.0.1"]).unwrap()), &[], limits())
 }
 
 async fn post(client: &WebhookClient, url: &str) -> Outcome {
@@ -81,7 +82,8 @@ async fn a_name_that_changes_its_answer_between_two_look_ups_gains_nothing() {
     let (outside, inside): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
     // The first answer stands for a public address (permitted here, and nobody answers at it); the second one is inside.
     let resolver = Arc::new(Rebinding { asked: AtomicUsize::new(0), answers: [outside, inside] });
-    let client = WebhookClient::new(resolver.clone(), AllowedNetworks::parse(["192.0.2.1/32"]).unwrap(), &[], limits());
+    let exit = Exit::new(resolver.clone(), AllowedNetworks::parse(["192.0.2.1"]).unwrap());
+    let client = WebhookClient::new(exit, &[], limits());
     let url = format!("http://rebinding.example:{}/ok", server.address.port());
     assert!(matches!(post(&client, &url).await, Outcome::Failed { is_refused: false, .. }), "it went to the address that was judged");
     assert_eq!(resolver.asked.load(Ordering::SeqCst), 1, "one look-up a delivery");
@@ -92,7 +94,7 @@ async fn a_name_that_changes_its_answer_between_two_look_ups_gains_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_of_an_address_inside_is_connected_to() {
     let server = WebServer::start().await;
-    let client = WebhookClient::new(Arc::new(SystemResolver), AllowedNetworks::default(), &[], limits());
+    let client = WebhookClient::new(Exit::by_system(AllowedNetworks::default()), &[], limits());
     let port = server.address.port();
     for host in [
         "127.0.0.1",

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::AllowedNetworks;
 use kernel::{Caller, Grants, Id, MemberId, RawId, WorkspaceId};
 use notifications::{
-    AllowedNetworks, Channels, DeliverWebhook, EndpointId, MailSetup, MailTransport, Message, MessageId, NewEndpoint, NotificationError,
-    Recipient, Secret, SendEmail, SendUrgentEmail, Sender, TemplateKey, grants,
+    Channels, DeliverWebhook, EndpointId, MailSetup, MailTransport, Message, MessageId, NewEndpoint, NotificationError, Recipient, Secret,
+    SendEmail, SendUrgentEmail, Sender, TemplateKey, grants,
 };
 use outbox::testing::{Drained, drain};
 use outbox::{Builder, GateLimits, Outbox};

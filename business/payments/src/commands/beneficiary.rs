@@ -90,11 +90,12 @@ pub(crate) fn open_beneficiary(vault: &Vault, beneficiary: &Beneficiary) -> Resu
 /// Adds a beneficiary.
 pub async fn add_beneficiary(tx: &mut Tx, new: SealedBeneficiary) -> Result<Beneficiary, PaymentError> {
     let workspace = tx.caller().may(grants::PAY_OUT)?;
-    let now = tx.now();
+    let (now, caller) = (tx.now(), tx.caller().clone());
+    let by = people::member_behind(tx, &caller).await?;
     let SealedBeneficiary { id, name, bank_code, ending, country, sealed, fingerprint } = &new;
     tx.execute(
         &sql::payout::INSERT_BENEFICIARY,
-        params![&workspace, id, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now],
+        params![&workspace, id, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now, by],
     )
     .await?;
     outbox::audit(tx, workspace, "payments.beneficiary_added", &id.to_string(), &json!({})).await?;
@@ -110,12 +111,13 @@ pub async fn change_beneficiary(tx: &mut Tx, version: i64, new: SealedBeneficiar
     if known.erased_at.is_some() {
         return Err(PaymentError::NotFound { what: "beneficiary" });
     }
-    let now = tx.now();
+    let (now, caller) = (tx.now(), tx.caller().clone());
+    let by = people::member_behind(tx, &caller).await?;
     let SealedBeneficiary { id, name, bank_code, ending, country, sealed, fingerprint } = &new;
     if tx
         .execute(
             &sql::payout::UPDATE_BENEFICIARY,
-            params![&workspace, id, version, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now],
+            params![&workspace, id, version, name, bank_code, ending, country, sealed.as_slice(), fingerprint, now, by],
         )
         .await?
         == 0

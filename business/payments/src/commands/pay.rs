@@ -165,6 +165,7 @@ async fn watched(
     let activity = Activity {
         kind: ActivityKind::PaymentAttempt,
         id: id.to_string(),
+        earlier: intent.attempts.iter().rev().map(|attempt| attempt.id.to_string()).collect(),
         amount: intent.amount,
         party: intent.customer.clone(),
         country: intent.country.clone(),

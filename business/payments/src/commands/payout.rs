@@ -41,6 +41,9 @@ pub async fn request_payout(tx: &mut Tx, wanted: PayoutWanted) -> Result<Payout,
     let provider = provider_for(tx, workspace, wanted.provider).await?;
     let asks_names = provider.dialect.provider().abilities().enquires_names;
     let settings = queries::payout_settings(tx, workspace).await?;
+    let cool_off = risk::queries::cool_off(tx, workspace, ActivityKind::Payout).await?;
+    let caller = tx.caller().clone();
+    let behind = people::member_behind(tx, &caller).await?;
     let id: PayoutId = tx.new_id();
     let new = NewPayout {
         id,
@@ -50,7 +53,9 @@ pub async fn request_payout(tx: &mut Tx, wanted: PayoutWanted) -> Result<Payout,
         beneficiary_version: beneficiary.version,
         amount: wanted.amount,
         narration: wanted.narration,
-        requester: tx.caller().actor(),
+        requester: caller.actor(),
+        behind,
+        account_by: beneficiary.entered_by(cool_off, tx.now()),
         is_above_limit: settings.is_above_limit(wanted.amount),
         name_check: if asks_names { beneficiary.name_check } else { Some(NameCheck::NotOffered) },
     };
@@ -86,6 +91,7 @@ async fn watched(
     let activity = Activity {
         kind: ActivityKind::Payout,
         id: id.to_string(),
+        earlier: Vec::new(),
         amount,
         party: Some(beneficiary.fingerprint.clone()),
         country: beneficiary.country.clone(),

@@ -1,10 +1,11 @@
 //! Accounts with providers, and which payment goes to which.
 
 use base64::Engine as _;
+use gateway::AllowedNetworks;
 use serde_json::{Value, json};
 use store::{Tx, params};
 
-use crate::account::{ProviderRecord, parse_base_url, parse_name};
+use crate::account::{FORMER_SECRETS_FOR, ProviderRecord, misplaced, parse_base_url, parse_name};
 use crate::error::PaymentError;
 use crate::jobs::settlement::{self, SettleDaily};
 use crate::provider::{Dialect, ProviderId};
@@ -62,7 +63,13 @@ fn object(field: &str, value: &Value) -> Result<String, PaymentError> {
     Ok(text)
 }
 
-/// Adds a provider.
+/// Refuses addresses that nobody may connect to, in words for whoever enters them; the way out judges each connection anew.
+pub fn check_addresses(allowed: &AllowedNetworks, base_url: Option<&str>, settings: Option<&Value>) -> Result<(), PaymentError> {
+    let fields = misplaced(allowed, base_url, settings);
+    if fields.is_empty() { Ok(()) } else { Err(PaymentError::Invalid { fields }) }
+}
+
+/// Adds a provider. Its addresses were judged at the door, by [`check_addresses`].
 pub async fn add_provider(tx: &mut Tx, new: NewProvider) -> Result<ProviderRecord, PaymentError> {
     let workspace = tx.caller().may(grants::MANAGE)?;
     let added = add_provider_in(tx, workspace, new).await?;
@@ -97,7 +104,9 @@ pub async fn add_provider_in(tx: &mut Tx, workspace: kernel::WorkspaceId, new: N
     queries::provider(tx, workspace, new.id).await
 }
 
-/// Changes a provider that was seen at `version`.
+/// Changes a provider that was seen at `version`. Once something was begun there it stays with its account: a refund or a
+/// question would go to another one. Its secrets may change at any time; webhooks may be signed with the former ones for a day.
+/// One that is not enabled takes no new payment, and what was begun goes on.
 pub async fn edit_provider(tx: &mut Tx, id: ProviderId, version: i64, edit: ProviderEdit) -> Result<ProviderRecord, PaymentError> {
     let workspace = tx.caller().may(grants::MANAGE)?;
     let known = queries::provider(tx, workspace, id).await?;
@@ -107,18 +116,30 @@ pub async fn edit_provider(tx: &mut Tx, id: ProviderId, version: i64, edit: Prov
     if base_url != known.base_url && edit.sealed.is_none() {
         return Err(PaymentError::field("secrets", "must be given again where base_url changes: they are sent to that address"));
     }
-    let settings = match &edit.settings {
-        Some(settings) => object("settings", settings)?,
-        None => known.settings.to_string(),
-    };
-    let has_new_secrets = edit.sealed.is_some();
-    let sealed = edit.sealed.unwrap_or(known.sealed);
+    let settings = edit.settings.as_ref().unwrap_or(&known.settings);
+    let (moved, settings) = (known.moved_by(&base_url, settings), object("settings", settings)?);
     let (is_enabled, now) = (edit.is_enabled.unwrap_or(known.is_enabled), tx.now());
+    let has_new_secrets = edit.sealed.is_some();
+    let (sealed, former) = match edit.sealed {
+        Some(sealed) => (sealed, Some((known.sealed, now.plus(FORMER_SECRETS_FOR)))),
+        None => (known.sealed, known.former),
+    };
+    let (former_sealed, former_until) = former.unzip();
+    let (sealed, former_sealed) = (sealed.as_slice(), former_sealed.as_deref());
     let changed = tx
-        .execute(&sql::UPDATE_PROVIDER, params![&workspace, &id, version, &base_url, &settings, sealed.as_slice(), is_enabled, now])
+        .execute(
+            &sql::UPDATE_PROVIDER,
+            params![&workspace, &id, version, &base_url, &settings, sealed, is_enabled, now, former_sealed, former_until],
+        )
         .await?;
     if changed == 0 {
         return Err(PaymentError::Stale);
+    }
+    if !moved.is_empty() {
+        let ties = queries::ties(tx, workspace, id).await?;
+        if ties.are_there() {
+            return Err(PaymentError::ProviderTied { moved, ties });
+        }
     }
     let what = json!({ "base_url": base_url, "is_enabled": is_enabled, "new_secrets": has_new_secrets });
     outbox::audit(tx, workspace, "payments.provider_changed", &id.to_string(), &what).await?;

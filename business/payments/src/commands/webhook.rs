@@ -36,10 +36,8 @@ pub enum Taken {
 pub async fn take_webhook(store: &Store, token: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<Taken, PaymentError> {
     let found = queries::provider_of_token_everywhere(&mut store.read(), token).await?;
     let Some(provider) = found else { return Ok(Taken::Unknown) };
-    let account = provider.open(store.vault())?;
-    let adapter = provider.dialect.provider();
-    let trust = adapter.abilities().trust;
-    if let Err(error) = adapter.check(&account, Webhook { headers: &headers, body: &body }, store.clock().now()) {
+    let trust = provider.dialect.provider().abilities().trust;
+    if let Err(error) = provider.check(store.vault(), Webhook { headers: &headers, body: &body }, store.clock().now())? {
         metrics::counter!("payments_webhooks_refused_total", "provider" => provider.dialect.as_str()).increment(1);
         return Ok(Taken::Refused(error));
     }

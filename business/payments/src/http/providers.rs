@@ -120,6 +120,7 @@ async fn list(State(deps): State<Deps>, call: Call) -> Result<Answer<ProvidersVi
     responses((status = 201, body = ProviderView), gateway::openapi::ErrorResponses), security(("session" = []), ("key" = [])))]
 async fn add(State(deps): State<Deps>, call: Call, Json(body): Json<ProviderBody>) -> Result<Answer<ProviderView>, Problem> {
     allowed(&call, grants::MANAGE)?;
+    commands::check_addresses(&deps.allowed, Some(&body.base_url), body.settings.as_ref())?;
     let dialect = body.dialect.parse().map_err(|error: UnknownDialect| PaymentError::field("dialect", error.to_string()))?;
     let id = ProviderId::from_raw(RawId::generate(deps.store.clock().now(), deps.store.entropy()));
     let sealed = commands::seal(deps.store.vault(), id, &body.secrets)?;
@@ -141,6 +142,7 @@ async fn edit(
     Json(body): Json<ProviderEditBody>,
 ) -> Result<Answer<ProviderView>, Problem> {
     allowed(&call, grants::MANAGE)?;
+    commands::check_addresses(&deps.allowed, body.base_url.as_deref(), body.settings.as_ref())?;
     let sealed = body.secrets.as_ref().map(|secrets| commands::seal(deps.store.vault(), id, secrets)).transpose()?;
     let edit = ProviderEdit { base_url: body.base_url, settings: body.settings, sealed, is_enabled: body.is_enabled };
     effect(&deps.store, &call, (id, body.version, edit, deps.public_url.clone()), |tx, (id, version, edit, url)| {

@@ -30,6 +30,12 @@ pub struct NewPayout {
     pub narration: Option<String>,
     /// Who asked for it.
     pub requester: String,
+    /// The member behind who asked: themselves, or who made the key.
+    #[serde(default)]
+    pub behind: Option<MemberId>,
+    /// The member behind the last change of the beneficiary's account, while that is fresh.
+    #[serde(default)]
+    pub account_by: Option<MemberId>,
     /// Whether the amount is above the limit that needs two people.
     pub is_above_limit: bool,
     /// What an earlier name enquiry said of this version of the beneficiary; without one it is asked for first.
@@ -51,11 +57,14 @@ pub enum PayoutRefusal {
     #[error("{}", .0.message)]
     Field(FieldFault),
     /// Who asked for a payout does not decide about it.
-    #[error("who asked for a payout cannot decide about it: somebody else has to")]
+    #[error("who asked for a payout, with a key too, cannot decide about it: somebody else has to")]
     OwnRequest,
     /// The same person has approved it already.
     #[error("you have approved this payout already: another person has to")]
     ApprovedAlready,
+    /// Who entered the account does not let money go there alone while that is fresh.
+    #[error("you entered or changed this beneficiary's account lately: another person has to approve")]
+    OwnAccount,
     /// A program does not decide.
     #[error("only a person can decide about a payout: sign in instead of using a key")]
     NotAPerson,
@@ -77,10 +86,11 @@ impl Payout {
         PayoutRefusal::State { is: self.state, wanted }
     }
 
-    /// Whether `member` may decide about it: anybody but who asked for it.
+    /// Whether `member` may decide about it: anybody but who asked for it, themselves or by a key of theirs.
     fn decided_by(&self, member: Option<MemberId>) -> Result<MemberId, PayoutRefusal> {
         let member = member.ok_or(PayoutRefusal::NotAPerson)?;
-        if member.to_string() == self.requester { Err(PayoutRefusal::OwnRequest) } else { Ok(member) }
+        let is_own = self.behind == Some(member) || member.to_string() == self.requester;
+        if is_own { Err(PayoutRefusal::OwnRequest) } else { Ok(member) }
     }
 
     /// Somebody says that it may go.
@@ -89,7 +99,9 @@ impl Payout {
         if self.approvals.iter().any(|approval| approval.by == by) {
             return Err(PayoutRefusal::ApprovedAlready);
         }
+        let is_alone = self.approvals.is_empty() && self.approvals_needed() < 2;
         match self.state {
+            PayoutState::RiskReview if is_alone && self.account_by == Some(by) => Err(PayoutRefusal::OwnAccount),
             PayoutState::RiskReview => Ok(vec![PayoutEvent::Approved { by }]),
             _ => Err(self.refuse("be approved")),
         }

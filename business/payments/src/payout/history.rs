@@ -131,6 +131,8 @@ impl Payout {
             amount: new.amount,
             narration: new.narration,
             requester: new.requester,
+            behind: new.behind,
+            account_by: new.account_by,
             is_above_limit: new.is_above_limit,
             awaits_name: new.name_check.is_none(),
             holds: new.name_check.and_then(hold_for).into_iter().collect(),

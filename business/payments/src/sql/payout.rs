@@ -3,7 +3,7 @@
 //! Tables: `payments_beneficiaries`, `payments_payouts`, `payments_payout_settings`, `payments_float_checks`; the events and
 //! references of payouts stand with those of intents.
 
-use kernel::WorkspaceId;
+use kernel::{Id as _, MemberId, WorkspaceId};
 use store::{P, Row, StoreError, row_params};
 
 use crate::beneficiary::Beneficiary;
@@ -22,17 +22,17 @@ store::statements! {
     WAITING_PAYOUTS = "select body from payments_payouts where workspace = $1 and state = 'approved' and provider = $2 order by id limit $3";
 
     INSERT_BENEFICIARY = "insert into payments_beneficiaries (workspace, id, version, name, bank_code, ending, country, sealed, fingerprint,
-        name_check, created_at, changed_at, erased_at) values ($1, $2, 1, $3, $4, $5, $6, $7, $8, null, $9, $9, null)";
+        name_check, created_at, changed_at, erased_at, changed_by) values ($1, $2, 1, $3, $4, $5, $6, $7, $8, null, $9, $9, null, $10)";
     UPDATE_BENEFICIARY = "update payments_beneficiaries set version = version + 1, name = $4, bank_code = $5, ending = $6, country = $7,
-        sealed = $8, fingerprint = $9, name_check = null, changed_at = $10
+        sealed = $8, fingerprint = $9, name_check = null, changed_at = $10, changed_by = $11
         where workspace = $1 and id = $2 and version = $3 and erased_at is null";
     ERASE_BENEFICIARY = "update payments_beneficiaries set version = version + 1, name = null, bank_code = '', ending = '', sealed = $3,
         fingerprint = '', name_check = null, changed_at = $4, erased_at = $4 where workspace = $1 and id = $2 and erased_at is null";
     KEEP_NAME_CHECK = "update payments_beneficiaries set name_check = $4 where workspace = $1 and id = $2 and version = $3";
-    FIND_BENEFICIARY = "select id, version, name, bank_code, ending, country, sealed, fingerprint, name_check, created_at, changed_at, erased_at
-        from payments_beneficiaries where workspace = $1 and id = $2";
+    FIND_BENEFICIARY = "select id, version, name, bank_code, ending, country, sealed, fingerprint, name_check, created_at, changed_at, erased_at,
+        changed_by from payments_beneficiaries where workspace = $1 and id = $2";
     LIST_BENEFICIARIES = "select id, version, name, bank_code, ending, country, sealed, fingerprint, name_check, created_at, changed_at,
-        erased_at from payments_beneficiaries where workspace = $1 and id < $2 and erased_at is null order by id desc limit $3";
+        erased_at, changed_by from payments_beneficiaries where workspace = $1 and id < $2 and erased_at is null order by id desc limit $3";
 
     FIND_PAYOUT_SETTINGS = "select version, limits, runs_on_weekends, utc_offset_min from payments_payout_settings where workspace = $1";
     KEEP_PAYOUT_SETTINGS = "insert into payments_payout_settings (workspace, version, limits, runs_on_weekends, utc_offset_min, changed_at)
@@ -87,6 +87,7 @@ pub(crate) fn beneficiary(row: &Row<'_>) -> Result<Beneficiary, StoreError> {
         name_check: name_check.map_err(StoreError::decode)?,
         created_at: row.time("created_at")?,
         changed_at: row.time("changed_at")?,
+        changed_by: row.get::<Option<String>>("changed_by")?.map(|id| MemberId::parse(&id)).transpose().map_err(StoreError::decode)?,
         erased_at: row.opt_time("erased_at")?,
     })
 }

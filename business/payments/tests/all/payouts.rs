@@ -425,14 +425,16 @@ async fn what_could_not_be_sent_keeps_its_funds_until_it_is_called_off() {
     let known = ask(&till, Dialect::Monnify, jide.id, ngn(1)).await.unwrap();
     till.settle().await;
     assert_eq!(now(&till, known.id).await.state, PayoutState::Paid);
-    // The source account is not ours any more: the provider refuses without looking at the payout.
-    let edit = (till.providers[&Dialect::Monnify], ProviderEdit { settings: Some(json!({})), ..ProviderEdit::default() });
+    // The keys are gone: nothing can be sent.
+    let provider = till.providers[&Dialect::Monnify];
+    let sealed = commands::seal(till.store.vault(), provider, &json!({})).unwrap();
+    let edit = (provider, ProviderEdit { sealed: Some(sealed), ..ProviderEdit::default() });
     till.write(edit, |tx, (id, edit)| Box::pin(async move { commands::edit_provider(tx, id, 1, edit).await })).await.unwrap();
     let payout = ask(&till, Dialect::Monnify, jide.id, ngn(1_000)).await.unwrap();
     till.settle().await;
     let waits = now(&till, payout.id).await;
     assert_eq!((waits.state, waits.is_reserved), (PayoutState::FundsReserved, true), "{waits:?}");
-    assert!(waits.reason.as_deref().is_some_and(|reason| reason.contains("source_account")), "{waits:?}");
+    assert!(waits.reason.as_deref().is_some_and(|reason| reason.contains("api_key")), "{waits:?}");
     assert_eq!(float(&till, Dialect::Monnify, "NGN").await, (4_999, 1_000));
     let (one, two) = tokio::join!(
         till.write(payout.id, |tx, id| Box::pin(commands::cancel_payout(tx, id))),

@@ -110,7 +110,11 @@ impl Till {
         let caller = Caller::Person { workspace, member, grants };
         let health = Health::new(store.clock().clone());
         // Signatures carry the simulator's time, which does not stand still.
-        let engine = Engine { client: Client::new(&[], &Clock::system()), health: health.clone(), public_url: Arc::from(url.as_str()) };
+        let engine = Engine {
+            client: Client::new(crate::loopback(), &[], &Clock::system()),
+            health: health.clone(),
+            public_url: Arc::from(url.as_str()),
+        };
         let (conducting, working) = (engine.clone(), engine.clone());
         let (paying, confirming, comparing) = (engine.clone(), engine.clone(), engine.clone());
         let outbox = settling(Outbox::builder(store.clone()), engine.clone())

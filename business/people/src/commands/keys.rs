@@ -26,10 +26,18 @@ pub async fn issue_key(tx: &mut Tx, workspace: WorkspaceId, draft: KeyDraft) -> 
     let secret = token::key_secret(tx.entropy());
     let scopes: Vec<String> = draft.scopes.iter().map(|grant| grant.0.to_owned()).collect();
     let id = tx.new_id::<KeyId>();
-    let key = Key { id, workspace, name: draft.name, scopes, created_at: tx.now(), expires_at: draft.expires_at, used_at: None };
-    let (actor, scopes) = (tx.caller().actor(), json!(key.scopes).to_string());
-    tx.execute(&sql::INSERT_KEY, params![id, workspace, key.name, token::hash(&secret), scopes, actor, key.created_at, key.expires_at])
-        .await?;
+    // A key that was made with a key has the same person behind it, also when that other key is revoked.
+    let caller = tx.caller().clone();
+    let maker = queries::member_behind(tx, &caller).await?;
+    let created_by = maker.map_or_else(|| caller.actor(), |member| member.to_string());
+    let (name, created_at, expires_at) = (draft.name, tx.now(), draft.expires_at);
+    let key = Key { id, workspace, name, scopes, maker, created_at, expires_at, used_at: None };
+    let scopes = json!(key.scopes).to_string();
+    tx.execute(
+        &sql::INSERT_KEY,
+        params![id, workspace, key.name, token::hash(&secret), scopes, created_by, key.created_at, key.expires_at],
+    )
+    .await?;
     outbox::audit(tx, workspace, "people.key_created", &id.to_string(), &json!({ "scopes": key.scopes })).await?;
     outbox::publish(tx, workspace, &KeyCreated { key: id }).await?;
     Ok(NewKey { text: token::key_text(id, &secret), key })

@@ -47,6 +47,29 @@ async fn a_key_ends_when_it_was_said_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_a_key_is_the_member_who_made_it_or_the_key_that_it_was_made_with() {
+    let world = World::new().await;
+    let owner = world.owner();
+    let first = create(&world, &owner, vec![CODES_READ], None).await.unwrap().key;
+    assert_eq!(first.maker, owner.member());
+    let of = |key: kernel::KeyId| Caller::Key {
+        workspace: world.workspace,
+        key,
+        grants: kernel::Grants::of([people::grants::KEYS_WRITE, CODES_READ]),
+    };
+    let second = create(&world, &of(first.id), vec![CODES_READ], None).await.unwrap().key;
+    revoke(&world, &owner, first.id).await.unwrap();
+    let behind = async |caller: Caller| people::member_behind(&mut world.store.read(), &caller).await.unwrap();
+    assert_eq!(behind(of(second.id)).await, owner.member(), "also when the key between them is gone");
+    assert_eq!((behind(owner.clone()).await, behind(of(first.id)).await), (owner.member(), None));
+    let draft = KeyDraft::parse("by the command line", vec![CODES_READ], None, world.store.clock().now()).unwrap();
+    let (workspace, nobody) = (world.workspace, Caller::system("command line"));
+    let made = world.store.write(&nobody, draft, move |tx, draft| Box::pin(async move { commands::issue_key(tx, workspace, draft).await }));
+    let key = made.await.unwrap().key;
+    assert_eq!((key.maker, behind(of(key.id)).await), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_hands_out_a_right_they_do_not_hold() {
     let world = World::new().await;
     let member = world.add("grace@example.com", Role::Member).await;

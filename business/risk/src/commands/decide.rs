@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use kernel::WorkspaceId;
+use kernel::{Money, Timestamp, WorkspaceId};
 use store::{Reads, StoreError, Tx, params};
 
 use super::RULES_LOCK;
 use crate::activity::{Activity, Known};
-use crate::condition::Scope;
+use crate::condition::{Counted, Scope};
 use crate::error::RiskError;
 use crate::rule::{Outcome, Rule};
 use crate::verdict::{Decision, DecisionId, Verdict};
@@ -20,8 +20,9 @@ const ONE_AFTER_THE_OTHER: &str = "risk";
 const LANES: u64 = 16;
 
 /// Decides about `activity` in the caller's unit of work, records the decision, and counts what is allowed or held for the
-/// limits over time; what is blocked is not counted, so that trying again does not lengthen a limit. A repetition of the
-/// same subject, at any time, answers what was decided first; with another amount or party it is refused.
+/// limits over time; what is blocked is not counted, so that trying again does not lengthen a limit. What is let through takes
+/// the place of the earlier activities of the same thing, which count once with it. A repetition of the same subject, at any
+/// time, answers what was decided first; with another amount or party it is refused.
 ///
 /// Locks the subject, and the party or the workspace where a limit is over theirs, until the unit ends. A caller that
 /// decides about several activities in one unit takes them in the order of their ids.
@@ -35,8 +36,9 @@ pub async fn decide(tx: &mut Tx, workspace: WorkspaceId, activity: &Activity) ->
     if let Some(decided) = queries::find_decision(tx, workspace, activity.kind, &activity.id).await? {
         return same_subject(decided, activity);
     }
-    let verdict = ask(tx, workspace, &known, &rules).await?;
-    record(tx, workspace, &known, &verdict).await?;
+    let counted = queries::counted(tx, workspace, activity).await?;
+    let verdict = ask(tx, workspace, &known, counted.as_ref(), &rules).await?;
+    record(tx, workspace, &known, counted.as_ref(), &verdict).await?;
     Ok(verdict)
 }
 
@@ -61,12 +63,21 @@ fn same_subject(decided: Decision, activity: &Activity) -> Result<Verdict, RiskE
 }
 
 /// Asks one rule after the other; the first that fires decides.
-async fn ask(tx: &mut Tx, workspace: WorkspaceId, known: &Known<'_>, rules: &[Rule]) -> Result<Verdict, StoreError> {
+async fn ask(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    known: &Known<'_>,
+    counted: Option<&Counted>,
+    rules: &[Rule],
+) -> Result<Verdict, StoreError> {
     let now = tx.now();
     for rule in rules {
         let terms = &rule.terms;
         let before = match terms.condition.counting(known) {
-            Some(counting) => Some(queries::tally(tx, workspace, terms.applies_to, counting, known, now).await?),
+            Some(counting) => {
+                let before = queries::tally(tx, workspace, terms.applies_to, counting, known, now).await?;
+                Some(counted.map_or(before, |counted| before.without(counted, counting, known, now)))
+            }
             None => None,
         };
         if let Some(why) = terms.condition.fires(known, before, now) {
@@ -80,13 +91,19 @@ async fn ask(tx: &mut Tx, workspace: WorkspaceId, known: &Known<'_>, rules: &[Ru
     Ok(Verdict::Allow)
 }
 
-async fn record(tx: &mut Tx, workspace: WorkspaceId, known: &Known<'_>, verdict: &Verdict) -> Result<(), StoreError> {
+async fn record(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    known: &Known<'_>,
+    counted: Option<&Counted>,
+    verdict: &Verdict,
+) -> Result<(), StoreError> {
     let Activity { kind, id: subject, amount, party, method, provider, .. } = known.activity;
     let (id, now) = (tx.new_id::<DecisionId>(), Reads::now(tx));
     let (kind, currency, amount) = (kind.word(), amount.currency.to_string(), amount.amount_minor);
     let country = known.country.map(|country| country.to_string());
     let (word, rule, reason) = (verdict.word().word(), verdict.rule().map(|(rule, _)| rule), verdict.rule().map(|(_, reason)| reason));
-    tx.execute(
+    tx.execute_later(
         &sql::INSERT_DECISION,
         params![workspace, id, kind, subject, currency, amount, party, country, method, provider, word, rule, reason, now],
     )
@@ -94,14 +111,31 @@ async fn record(tx: &mut Tx, workspace: WorkspaceId, known: &Known<'_>, verdict:
     if matches!(verdict, Verdict::Block { .. }) {
         return Ok(());
     }
-    tx.execute(&sql::INSERT_ACTIVITY, params![workspace, id, kind, party, currency, amount, now]).await?;
+    tx.execute_later(&sql::INSERT_ACTIVITY, params![workspace, id, kind, party, currency, amount, now]).await?;
+    if let Some(Counted { decision, amount, at, .. }) = counted {
+        tx.execute_later(&sql::UNCOUNT, params![workspace, *decision]).await?;
+        count(tx, workspace, kind, *decision, *amount, *at, -1).await?;
+    }
+    count(tx, workspace, kind, id, known.activity.amount, now, 1).await
+}
+
+/// Counts an activity for the workspace as a whole, or takes it back (`times` is 1 or -1).
+async fn count(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    kind: &str,
+    id: DecisionId,
+    amount: Money,
+    at: Timestamp,
+    times: i64,
+) -> Result<(), StoreError> {
     // The last bits of an identifier are random.
     let lane = (kernel::Id::raw(id).bits() as u64 % LANES).cast_signed();
-    let (high, low) = (amount / sql::HIGH, amount % sql::HIGH);
-    let counters: Vec<_> = GRAINS_S
-        .into_iter()
-        .map(|grain_s| store::row_params![workspace, kind, grain_s, bucket(now, grain_s), currency, lane, high, low])
-        .collect();
-    tx.execute_many(&sql::ADD_TO_COUNTER, &counters).await?;
+    let (high, low) = (times * (amount.amount_minor / sql::HIGH), times * (amount.amount_minor % sql::HIGH));
+    let currency = amount.currency.to_string();
+    for grain_s in GRAINS_S {
+        let bucket = bucket(at, grain_s);
+        tx.execute_later(&sql::ADD_TO_COUNTER, params![workspace, kind, grain_s, bucket, currency, lane, times, high, low]).await?;
+    }
     Ok(())
 }

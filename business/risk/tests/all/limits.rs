@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::Timestamp;
 use risk::{AMOUNT_MINOR_MAX, ActivityKind, AppliesTo, NewRule, Outcome, Scope};
 
-use crate::world::{World, attempt, by, count, eur, money, of, payout, rule, sum, workspace};
+use crate::world::{World, after, attempt, by, count, eur, money, of, payout, rule, sum, workspace};
 
 const MICRO: Duration = Duration::from_micros(1);
 const DAY_S: i64 = 86_400;
@@ -34,6 +34,30 @@ async fn a_count_of_the_workspace_puts_all_parties_together() {
     assert_eq!(world.ask(by("b", payout("2"))).await, "allow");
     assert_eq!(world.ask(of(money(5, "JPY"), attempt("3"))).await, "allow");
     assert_eq!(world.ask(by("c", attempt("4"))).await, "block");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_attempts_of_one_payment_count_once_at_the_time_of_the_last() {
+    for per in [Scope::Party, Scope::Workspace] {
+        for limit in [count(2, 3_600, per), sum(eur(2_000), 3_600, per)] {
+            let world = World::new().await;
+            world.block(limit).await;
+            let ask = |earlier: &'static [&'static str], id| world.ask(after(earlier, by("a", attempt(id))));
+            assert_eq!(ask(&[], "a1").await, "allow");
+            assert_eq!(ask(&["a1"], "a2").await, "allow", "one payment that falls back");
+            assert_eq!(ask(&["a2", "a1"], "a3").await, "allow", "and again");
+            assert_eq!(ask(&[], "b1").await, "allow", "the second payment");
+            assert_eq!(ask(&[], "c1").await, "block", "the third one is too much");
+            assert_eq!(ask(&["b1"], "b2").await, "allow", "those that were let through may fall back");
+            assert_eq!(ask(&["c1"], "c2").await, "block", "and the one that was not may not");
+            world.later(Duration::from_secs(3_000));
+            assert_eq!(ask(&["a3", "a2", "a1"], "a4").await, "allow");
+            // An hour after the first attempts: the one payment counts by its last attempt, the other no more.
+            world.later(Duration::from_secs(601));
+            assert_eq!(ask(&["c2", "c1"], "c3").await, "allow");
+            assert_eq!(ask(&[], "d1").await, "block");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

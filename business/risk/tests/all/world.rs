@@ -35,6 +35,7 @@ pub fn attempt(id: &str) -> Activity {
     Activity {
         kind: ActivityKind::PaymentAttempt,
         id: id.to_owned(),
+        earlier: Vec::new(),
         amount: eur(1_000),
         party: None,
         country: None,
@@ -54,6 +55,11 @@ pub fn by(party: &str, activity: Activity) -> Activity {
 
 pub fn of(amount: Money, activity: Activity) -> Activity {
     Activity { amount, ..activity }
+}
+
+/// One more attempt of what was tried before, the newest first.
+pub fn after(earlier: &[&str], activity: Activity) -> Activity {
+    Activity { earlier: earlier.iter().map(|id| (*id).to_owned()).collect(), ..activity }
 }
 
 /// A rule in force for every kind of activity.

@@ -79,7 +79,7 @@ impl<'a> World<'a> {
             settings: (promise.settings)(),
             secrets: (promise.secrets)(),
         };
-        Self { promise, client: Client::new(&[], &clock), sim, clock, account, webhook_url, came }
+        Self { promise, client: Client::new(crate::loopback(), &[], &clock), sim, clock, account, webhook_url, came }
     }
 
     pub fn provider(&self) -> &'static dyn Provider {
