@@ -57,7 +57,7 @@ pub enum PayoutRefusal {
     #[error("{}", .0.message)]
     Field(FieldFault),
     /// Who asked for a payout does not decide about it.
-    #[error("who asked for a payout, with a key too, cannot decide about it: somebody else has to")]
+    #[error("who asked for a payout cannot decide about it, nor can whose key asked: somebody else has to")]
     OwnRequest,
     /// The same person has approved it already.
     #[error("you have approved this payout already: another person has to")]
