@@ -49,6 +49,7 @@ const DONE: &[(&str, &str)] = &[
     ("canceled", "The payment was called off."),
     ("refund", "The refund is on its way; its line below says how it went."),
     ("reviewed", "The attempt was decided."),
+    ("decided", "Your word is on record: below is what it made of the payment."),
     ("approved", "Your word is on record: below is what it made of the payout."),
     ("refused", "The payout was refused: nothing is sent."),
     ("payout_canceled", "The payout was called off: nothing is sent."),

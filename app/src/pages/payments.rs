@@ -5,6 +5,7 @@
 mod amount;
 mod bank;
 mod beneficiaries;
+mod decide;
 mod exceptions;
 mod file;
 mod float;
@@ -78,6 +79,7 @@ pub fn routes() -> Router<Parts> {
         .route("/payments/{id}/cancel", post(file::cancel))
         .route("/payments/{id}/refund", post(file::refund))
         .route("/payments/{id}/review", post(file::review))
+        .route("/payments/{id}/decide", post(decide::decide))
 }
 
 /// A payment from an address; what does not look like one is none.

@@ -49,6 +49,7 @@ pub fn routes() -> Router<Parts> {
         .route("/settings/webhooks/{id}/rotate", post(webhooks::rotate))
         .route("/settings/webhooks/{id}/delete", post(webhooks::delete))
         .route("/settings/providers", get(providers::list).post(providers::add))
+        .route("/settings/providers/{id}", get(providers::edit::show).post(providers::edit::change))
         .route("/settings/providers/{id}/enable", post(providers::enable))
         .route("/settings/consent", get(consent).post(put_consent))
         .route("/settings/audit", get(audit))

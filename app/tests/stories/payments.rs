@@ -264,6 +264,90 @@ async fn whoever_is_declined_at_paypal_of_which_no_webhook_comes_tries_again_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn money_that_is_not_what_was_asked_for_is_taken_as_paid_or_given_back_with_a_reason() {
+    for way in ["accept", "return"] {
+        let mut till = Till::open(sim::Dialect::Stripe).await;
+        let link = till.link(json!({ "amount_minor": 1_250, "currency": "EUR", "description": "A table by the window" })).await;
+        let visitor = till.world.stranger().with_agent(PHONE);
+        let page = visitor.clone().page(&link).await.expect(200).text();
+        till.form(&visitor, &link, &[("once", &once(&page))]).await.expect(303);
+        let waiting = till.newest().await;
+        let (id, attempt) = (waiting.at("/id"), waiting.at("/attempts/0/id"));
+        till.sim.add_fault(sim::faults::Rule::always(sim::Dialect::Stripe, "pay", sim::faults::Fault::WrongAmount)).unwrap();
+        till.sim.pay(&attempt).unwrap();
+        till.settle().await;
+        let owner = till.ada.clone();
+        let shown = owner.clone().page(&format!("/payments/{id}")).await.expect(200).text();
+        assert!(shown.contains("Waits for a person") && shown.contains("Take it as paid") && shown.contains("Give it back"), "{shown}");
+        let path = format!("/payments/{id}/decide");
+        let form = |way: &'static str, reason: &'static str| [("subject", attempt.as_str()), ("way", way), ("reason", reason)];
+        let silent = till.form(&owner, &path, &form(way, " ")).await.expect(422).text();
+        assert!(silent.contains("Reason must"), "{silent}");
+        till.form(&owner, &path, &form("perhaps", "Because")).await.expect(422);
+        till.form(&owner, &path, &form("done", "An attempt is no refund")).await.expect(404);
+        till.form(&owner, &path, &form("not_paid", "It was paid")).await.expect(409);
+        let nobodys = [("subject", "pat_00000000000000000000000000000000"), ("way", way), ("reason", "Whose?")];
+        till.form(&owner, &path, &nobodys).await.expect(404);
+        let viewer = till.world.join(&mut till.ada, "viewer@engines.example", "viewer").await;
+        till.form(&viewer, &path, &form(way, "I only look")).await.expect(403);
+        assert!(!viewer.clone().page(&format!("/payments/{id}")).await.expect(200).text().contains("id=\"matters\""));
+        till.form(&owner, &path, &form(way, "They told me on the phone")).await.expect(303);
+        till.settle().await;
+        let shown = owner.clone().page(&format!("/payments/{id}")).await.expect(200).text();
+        assert!(!shown.contains("id=\"matters\""), "{shown}");
+        let after = till.newest().await;
+        if way == "accept" {
+            assert_eq!(after.at("/state"), "succeeded");
+        } else {
+            assert_eq!(after.at("/refunds/0/state"), "succeeded");
+        }
+        till.form(&owner, &path, &form(way, "Once more")).await.expect(409);
+        till.assert_books().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_edited_and_its_secrets_are_neither_shown_nor_lost() {
+    let till = Till::open(sim::Dialect::Stripe).await;
+    let (owner, mut ada) = (till.ada.clone(), till.ada.clone());
+    let known = ada.get("/v1/payment-providers").await.expect(200).json()["items"][0].clone();
+    let (id, base_url) = (known["id"].as_str().unwrap(), known["base_url"].as_str().unwrap());
+    let path = format!("/settings/providers/{id}");
+    let shown = ada.page(&path).await.expect(200).text();
+    assert!(shown.contains(base_url) && !shown.contains(sim::STRIPE_KEY) && !shown.contains(sim::STRIPE_WEBHOOK_SECRET), "{shown}");
+    let form = |pairs: &[(&'static str, &'static str)]| -> Vec<(&'static str, String)> {
+        let mut all = vec![("version", "1".to_owned()), ("base_url", base_url.to_owned())];
+        all.retain(|(name, _)| !pairs.iter().any(|(other, _)| other == name));
+        all.extend(pairs.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        all
+    };
+    for (pairs, told) in [
+        (&[("base_url", "https://elsewhere.example")] as &[_], "id=\"secrets-error\""),
+        (&[("base_url", "ftp://elsewhere.example")], "id=\"provider-url-error\""),
+        (&[("base_url", "https://169.254.169.254/latest")], "id=\"provider-url-error\""),
+        (&[("more", "[]")], "id=\"more-error\""),
+        (&[("api_key", "sk_half")], "id=\"e-webhook_secret\""),
+    ] {
+        let fields = form(pairs);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let refused = till.form(&owner, &path, &fields).await.expect(422).text();
+        assert!(refused.contains(told) && !refused.contains("sk_half"), "{told}: {refused}");
+    }
+    let fields = form(&[("more", "{\"settlement\": {\"tolerance_minor\": 5}}")]);
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    till.form(&owner, &path, &fields).await.expect(303);
+    till.form(&owner, &path, &fields).await.expect(409);
+    let after = ada.get("/v1/payment-providers").await.expect(200).json()["items"][0].clone();
+    assert_eq!(after["settings"]["settlement"]["tolerance_minor"], 5);
+    let mut other = till.world.founded("Bobbins", "bob@bobbins.example", "Bob Bobbin").await.1;
+    other.page(&path).await.expect(404);
+    till.form(&other, &path, &fields).await.expect(404);
+    let viewer = till.world.join(&mut ada, "viewer@engines.example", "viewer").await;
+    till.form(&viewer, &path, &fields).await.expect(403);
+    viewer.clone().page(&path).await.expect(403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_difference_in_a_report_is_seen_written_off_and_stays_on_record() {
     let mut till = Till::open(sim::Dialect::Stripe).await;
     let link = till.link(json!({ "amount_minor": 1_250, "currency": "EUR", "description": "A table by the window" })).await;

@@ -249,6 +249,8 @@ const API: &[Address] = &[
     // What ends things comes last.
     ("POST", "/v1/payments/{id}/attempts/{attempt}/review", Theirs, MayNot, |_| json!({ "is_released": false })),
     ("POST", "/v1/payments/{id}/resolve", Theirs, MayNot, |ids| json!({ "subject": ids.attempt, "is_done": false, "reason": "seen" })),
+    ("POST", "/v1/payments/{id}/attempts/{attempt}/accept", Theirs, MayNot, |_| json!({ "reason": "a cent less" })),
+    ("POST", "/v1/payments/{id}/attempts/{attempt}/return", Theirs, MayNot, |_| json!({ "reason": "not what was asked for" })),
     ("POST", "/v1/payments/{id}/cancel", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/close", Theirs, MayNot, none),
     ("POST", "/v1/ledger/accounts/{id}/reopen", Theirs, MayNot, none),
@@ -376,6 +378,13 @@ const PAGES: &[Address] = &[
     ("GET", "/payments/{id}", Theirs, May, none),
     ("POST", "/payments/{id}/capture", Theirs, MayNot, none),
     ("POST", "/payments/{id}/refund", Theirs, MayNot, none),
+    (
+        "POST",
+        "/payments/{id}/decide",
+        Theirs,
+        MayNot,
+        |ids| json!({ "subject": ids.attempt, "way": "not_paid", "reason": "Nobody was there" }),
+    ),
     ("GET", "/settings/providers", Own, MayNot, none),
     (
         "POST",
@@ -384,6 +393,8 @@ const PAGES: &[Address] = &[
         MayNot,
         |_| json!({ "dialect": "zenith", "name": "page", "base_url": "http://127.0.0.1:1", "api_key": "z" }),
     ),
+    ("GET", "/settings/providers/{id}", Theirs, MayNot, none),
+    ("POST", "/settings/providers/{id}", Theirs, MayNot, |_| json!({ "version": "1", "base_url": "http://127.0.0.1:1" })),
     ("POST", "/settings/providers/{id}/enable", Theirs, MayNot, |_| json!({ "enabled": "false", "version": "1" })),
     ("GET", "/settings", Own, May, none),
     ("POST", "/settings/profile", Own, May, |_| json!({ "name": "Grace", "locale": "en", "zone": "UTC" })),

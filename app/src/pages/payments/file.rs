@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::super::frame::{Done, Frame, Owner, When, mendable, page_with, plain_day};
 use super::super::session::NoFields;
+use super::decide::{self, Matter};
 use super::story::{self, Line};
 use super::words::{self, State as Words};
 use super::{amount, intent_id};
@@ -47,7 +48,6 @@ struct AttemptPart {
     amounts: Vec<(&'static str, String)>,
     is_surplus: bool,
     is_held: bool,
-    can_refund: bool,
     captures: Vec<CaptureLine>,
     at: When,
 }
@@ -75,6 +75,8 @@ impl AttemptPart {
         if let Some(void) = &attempt.void {
             amounts.push(("Release", words::step(void).label.to_owned()));
         }
+        amounts.extend(attempt.more.iter().filter(|more| more.is_surplus).map(|more| ("Came too much", amount::told(more.amount))));
+        amounts.extend(attempt.disputes.iter().map(|dispute| (words::dispute(dispute.state), amount::told(dispute.amount))));
         if let Some(exact) = &attempt.crypto_amount {
             amounts.push(("Crypto amount, smallest unit", exact.clone()));
         }
@@ -89,7 +91,6 @@ impl AttemptPart {
             amounts,
             is_surplus: attempt.is_surplus,
             is_held: matches!(attempt.state, AttemptState::Held { .. }),
-            can_refund: matches!(attempt.state, AttemptState::Quarantined { paid } if paid.amount_minor > intent.refunding_minor(attempt.id)),
             captures: attempt
                 .captures
                 .iter()
@@ -167,6 +168,7 @@ struct PaymentPage {
     can_refund: bool,
     can_cancel: bool,
     can_review: bool,
+    matters: Vec<Matter>,
     once: String,
 }
 
@@ -227,6 +229,7 @@ async fn compose(parts: &Parts, owner: &Owner, id: IntentId) -> Result<PaymentPa
         can_refund: refundable > 0 && owner.can(grants::REFUND),
         can_cancel: may_cancel(&intent) && owner.can(grants::CAPTURE),
         can_review: owner.can(grants::APPROVE),
+        matters: decide::matters(&intent, owner),
         once: owner.once(parts),
         id: id.to_string(),
     })
@@ -259,6 +262,7 @@ const fn is_booked(event: &Event) -> bool {
         Event::Charged { .. }
             | Event::Quarantined { .. }
             | Event::CaptureMoved { to: StepState::Succeeded, .. }
+            | Event::CaptureTook { .. }
             | Event::RefundMoved { to: StepState::Succeeded, .. }
     )
 }
@@ -281,23 +285,40 @@ pub(super) async fn show(
 }
 
 /// On to the payment once the provider has answered, or its page again with what was refused.
-async fn ended<T>(parts: &Parts, owner: &Owner, id: IntentId, done: Result<T, Problem>, word: &str) -> Result<Response, Problem> {
+async fn answered<T>(parts: &Parts, owner: &Owner, id: IntentId, done: Result<T, Problem>, word: &str) -> Result<Response, Problem> {
     match done {
-        Ok(_) => {
-            payments::wait(&parts.store, owner.workspace, id, WAIT, is_quiet).await?;
-            Ok(see_other(&format!("/payments/{id}?done={word}")))
-        }
-        Err(problem) => {
-            let is_too_much = problem.code() == "amount_too_large";
-            let refusal = mendable(problem)?;
-            let mut page = compose(parts, owner, id).await?;
-            page.frame.alert = match [&page.capturable, &page.refundable].into_iter().find(|left| is_too_much && !left.is_empty()) {
-                Some(left) => format!("That is more than is left: {left} {} at most.", page.currency),
-                None => refusal.all(),
-            };
-            page_with(&page, refusal.status())
-        }
+        Ok(_) => has_ended(parts, owner, id, word).await,
+        Err(problem) => ended(parts, owner, id, problem, None).await,
     }
+}
+
+/// On to the payment once the provider has answered.
+pub(super) async fn has_ended(parts: &Parts, owner: &Owner, id: IntentId, word: &str) -> Result<Response, Problem> {
+    payments::wait(&parts.store, owner.workspace, id, WAIT, is_quiet).await?;
+    Ok(see_other(&format!("/payments/{id}?done={word}")))
+}
+
+/// The page of the payment with what was refused, and the reason that was typed about something of it.
+pub(super) async fn ended(
+    parts: &Parts,
+    owner: &Owner,
+    id: IntentId,
+    problem: Problem,
+    typed: Option<(&str, &str)>,
+) -> Result<Response, Problem> {
+    let is_too_much = problem.code() == "amount_too_large";
+    let refusal = mendable(problem)?;
+    let mut page = compose(parts, owner, id).await?;
+    page.frame.alert = match [&page.capturable, &page.refundable].into_iter().find(|left| is_too_much && !left.is_empty()) {
+        Some(left) => format!("That is more than is left: {left} {} at most.", page.currency),
+        None => refusal.all(),
+    };
+    if let Some((subject, reason)) = typed
+        && let Some(matter) = page.matters.iter_mut().find(|matter| matter.subject == subject)
+    {
+        reason.clone_into(&mut matter.reason);
+    }
+    page_with(&page, refusal.status())
 }
 
 /// Whether nothing is on its way to a provider.
@@ -355,7 +376,7 @@ pub(super) async fn capture(
             .await
         }
     };
-    ended(&parts, &owner, id, done, "captured").await
+    answered(&parts, &owner, id, done, "captured").await
 }
 
 /// `POST /payments/{id}/cancel`
@@ -373,7 +394,7 @@ pub(super) async fn cancel(
             Ok(())
         })
     });
-    ended(&parts, &owner, id, done.await, "canceled").await
+    answered(&parts, &owner, id, done.await, "canceled").await
 }
 
 #[derive(Deserialize)]
@@ -408,7 +429,7 @@ pub(super) async fn refund(
             .await
         }
     };
-    ended(&parts, &owner, id, done, "refund").await
+    answered(&parts, &owner, id, done, "refund").await
 }
 
 #[derive(Deserialize)]
@@ -433,5 +454,5 @@ pub(super) async fn review(
             Ok(())
         })
     });
-    ended(&parts, &owner, id, done.await, "reviewed").await
+    answered(&parts, &owner, id, done.await, "reviewed").await
 }

@@ -1,6 +1,6 @@
 //! States and refusals of payments in plain words.
 
-use payments::{AttemptState, ErrorClass, Intent, IntentState, StepState};
+use payments::{AttemptState, DisputeState, ErrorClass, Intent, IntentState, StepState};
 
 /// A state as people read it, with the class of its pill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,16 @@ pub(super) const fn step(state: &StepState) -> State {
         StepState::Unknown => told("Outcome not known yet", "paused"),
         StepState::Succeeded => told("Done", "on"),
         StepState::Failed { .. } => told("Failed", "off"),
+    }
+}
+
+/// How far along a dispute is.
+pub(super) const fn dispute(state: DisputeState) -> &'static str {
+    match state {
+        DisputeState::Open => "Disputed by the payer",
+        DisputeState::Withdrawn => "Charged back",
+        DisputeState::Returned => "Charged back and won again",
+        DisputeState::Closed => "Was disputed",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Accounts with payment providers: added, switched off, with the address for their webhooks. Secrets go in and never come out.
 
+pub(super) mod edit;
+
 use std::collections::BTreeMap;
 
 use askama::Template;
