@@ -9,6 +9,8 @@ use gateway::{AllowedNetworks, Block};
 use serde::Deserialize;
 use url::Url;
 
+use crate::payments_commands::PaymentsRole;
+
 /// Codes, cards, leads: mint a code, print it, and hear of whoever scans it.
 #[derive(Debug, Parser)]
 #[command(name = "tessera", version, about, after_help = AFTER_HELP)]
@@ -68,6 +70,12 @@ pub enum Role {
         #[command(subcommand)]
         what: LedgerRole,
     },
+    /// Looks at the history of payments as a whole, makes payments anew from it, or takes a settlement report in.
+    Payments {
+        /// What to do with them.
+        #[command(subcommand)]
+        what: PaymentsRole,
+    },
 }
 
 /// What can be done with the books from outside.
@@ -123,6 +131,10 @@ pub struct Options {
     /// A private block that webhooks may be sent to, such as 127.0.0.1/32; may be repeated.
     #[arg(long, global = true, env = "TESSERA_WEBHOOK_ALLOW", value_name = "BLOCK", value_delimiter = ',')]
     pub webhook_allow: Vec<String>,
+    /// A private address or block that payment providers may be reached at, without encryption too; may be repeated, `none` for
+    /// none [default: 127.0.0.1:4100, the simulators of the demonstration].
+    #[arg(long, global = true, env = "TESSERA_PROVIDER_ALLOW", value_name = "BLOCK", value_delimiter = ',')]
+    pub provider_allow: Vec<String>,
     /// The header in which a trusted proxy names the visitor's country, such as CF-IPCountry.
     #[arg(long, global = true, env = "TESSERA_COUNTRY_HEADER", value_name = "NAME")]
     pub country_header: Option<String>,
@@ -131,10 +143,6 @@ pub struct Options {
     pub secret_key: Option<PathBuf>,
     /// The key that backups are encrypted with; made where it is missing. Keep it apart from the backups.
     #[arg(long, global = true, env = "TESSERA_BACKUP_KEY", value_name = "FILE")]
-    /// A private address or block that payment providers may be reached at, without encryption too; may be repeated, `none` for
-    /// none [default: 127.0.0.1:4100, the simulators of the demonstration].
-    #[arg(long, global = true, env = "TESSERA_PROVIDER_ALLOW", value_name = "BLOCK", value_delimiter = ',')]
-    pub provider_allow: Vec<String>,
     pub backup_key: Option<PathBuf>,
     /// Requests a minute that one address may make [default: 1200].
     #[arg(long, global = true, env = "TESSERA_RATE_ADDRESS", value_name = "COUNT")]
@@ -169,6 +177,8 @@ struct File {
     trusted_proxies: Vec<String>,
     #[serde(default)]
     webhook_allow: Vec<String>,
+    #[serde(default)]
+    provider_allow: Vec<String>,
     country_header: Option<String>,
     secret_key: Option<PathBuf>,
     backup_key: Option<PathBuf>,
@@ -177,8 +187,9 @@ struct File {
     rate_form: Option<u32>,
 }
 
-    #[serde(default)]
-    provider_allow: Vec<String>,
+/// Where the simulators of the demonstration listen unless they are told otherwise.
+const SIMULATORS: &str = "127.0.0.1:4100";
+
 /// How the door is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
@@ -187,9 +198,6 @@ pub enum Tls {
     /// With a certificate made on the spot.
     Local,
     /// With files, reloaded when they change.
-/// Where the simulators of the demonstration listen unless they are told otherwise.
-const SIMULATORS: &str = "127.0.0.1:4100";
-
     Files {
         /// The certificate chain, PEM.
         certificate: PathBuf,
@@ -326,6 +334,7 @@ impl Config {
             mail_from: options.mail_from.or(file.mail_from).unwrap_or_else(|| "Tessera <no-reply@localhost>".into()),
             trusted_proxies,
             webhook_allow,
+            provider_allow,
             country_header: options.country_header.or(file.country_header).map(|name| name.to_ascii_lowercase()),
             secret_key: options.secret_key.or(file.secret_key),
             backup_key: options.backup_key.or(file.backup_key),
@@ -334,7 +343,6 @@ impl Config {
         })
     }
 
-            provider_allow,
     /// How the store is opened.
     pub fn store(&self) -> store::Config {
         store::Config {
@@ -357,14 +365,6 @@ fn read_file(path: &Path) -> Result<File, ConfigError> {
     }
 }
 
-fn parse_public_url(text: &str) -> Result<String, ConfigError> {
-    let fix = "write a scheme and a host, such as https://go.example.com, without path, query or password";
-    let Ok(url) = Url::parse(text) else { return refused("public_url", text, fix) };
-    let is_plain =
-        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_plain {
-        return refused("public_url", text, fix);
-    }
 /// Reads the places inside that something may reach: as the options say, else the file, else `usual`; `none` for none.
 fn parse_places(name: &str, options: Vec<String>, file: Vec<String>, usual: &[&str]) -> Result<AllowedNetworks, ConfigError> {
     let written = if options.is_empty() { file } else { options };
@@ -378,6 +378,14 @@ fn parse_places(name: &str, options: Vec<String>, file: Vec<String>, usual: &[&s
         .or_else(|error| refused(name, &error.0, "write an address or a block, such as 127.0.0.1, 127.0.0.1:4100 or 10.0.0.0/8, or none"))
 }
 
+fn parse_public_url(text: &str) -> Result<String, ConfigError> {
+    let fix = "write a scheme and a host, such as https://go.example.com, without path, query or password";
+    let Ok(url) = Url::parse(text) else { return refused("public_url", text, fix) };
+    let is_plain =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_plain {
+        return refused("public_url", text, fix);
+    }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
@@ -440,14 +448,6 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_of_the_file_is_named() {
-        let folder = std::env::temp_dir().join(format!("tessera-config-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("tessera.toml"), "listen = \"127.0.0.1:1\"\nlisen = \"x\"\n").unwrap();
-        let words = load(|o| o.data = folder.clone()).unwrap_err().to_string();
-        assert!(words.contains("line 2") && words.contains("lisen"), "{words}");
-        std::fs::write(folder.join("tessera.toml"), "listen = \"127.0.0.1:1\"\n").unwrap();
-    #[test]
     fn payment_providers_are_reached_outside_and_at_the_simulators_unless_something_else_is_said() {
         let reaches = |config: &Config, address: &str| config.provider_allow.permits(address.parse().unwrap());
         let usual = load(|_| {}).unwrap();
@@ -466,6 +466,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_wrong_line_of_the_file_is_named() {
+        let folder = std::env::temp_dir().join(format!("tessera-config-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("tessera.toml"), "listen = \"127.0.0.1:1\"\nlisen = \"x\"\n").unwrap();
+        let words = load(|o| o.data = folder.clone()).unwrap_err().to_string();
+        assert!(words.contains("line 2") && words.contains("lisen"), "{words}");
+        std::fs::write(folder.join("tessera.toml"), "listen = \"127.0.0.1:1\"\n").unwrap();
         assert_eq!(load(|o| o.data = folder.clone()).unwrap().listen.port(), 1);
         assert_eq!(load(|o| (o.data, o.listen) = (folder.clone(), Some("127.0.0.1:2".into()))).unwrap().listen.port(), 2);
         std::fs::remove_dir_all(&folder).unwrap();

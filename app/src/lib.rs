@@ -11,6 +11,7 @@ mod demo;
 mod greeting;
 pub mod installation;
 pub mod pages;
+pub mod payments_commands;
 mod reactions;
 mod roles;
 pub mod router;

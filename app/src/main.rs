@@ -50,7 +50,12 @@ fn log(is_json: bool) {
 }
 
 async fn play(role: Role, config: Config) -> Result<ExitCode, Failure> {
-    if !matches!(role, Role::Check | Role::Backup { .. } | Role::Ledger { .. }) {
+    let only_reads = match &role {
+        Role::Check | Role::Backup { .. } | Role::Ledger { .. } => true,
+        Role::Payments { what } => what.only_reads(),
+        _ => false,
+    };
+    if !only_reads {
         // Personal data is in it: a new folder is for its owner alone.
         use std::os::unix::fs::DirBuilderExt as _;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
@@ -59,6 +64,7 @@ async fn play(role: Role, config: Config) -> Result<ExitCode, Failure> {
     let done = match role {
         Role::Ledger { what: LedgerRole::Verify { workspace, seals } } => return verify(&config, workspace, seals).await,
         Role::Ledger { what: LedgerRole::Seals } => seals(&config).await,
+        Role::Payments { what } => return tessera::payments_commands::play(what, &config).await,
         Role::Run => run(config, Work::Both).await,
         Role::Serve | Role::Work if config.database.is_none() => {
             Err("serve and work are two processes, which a SQLite file cannot have: use `run`, or name a PostgreSQL with --database".into())

@@ -27,6 +27,8 @@ mod parties;
 mod payment_safety;
 #[path = "stories/payments.rs"]
 mod payments;
+#[path = "stories/payments_commands.rs"]
+mod payments_commands;
 #[path = "stories/payouts.rs"]
 mod payouts;
 #[path = "stories/people_and_leads.rs"]

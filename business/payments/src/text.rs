@@ -72,6 +72,18 @@ pub(crate) fn metadata(value: Option<&Value>) -> Checked {
     }
 }
 
+/// The same JSON, with numbers that stay what they are however often they are written and read: one in ten fractions is read as its
+/// neighbour. What is kept would change with each event, and its history would make something else.
+pub(crate) fn settled(mut value: Value) -> Value {
+    for _ in 0..8 {
+        match serde_json::from_str::<Value>(&value.to_string()) {
+            Ok(again) if again != value => value = again,
+            _ => break,
+        }
+    }
+    value
+}
+
 /// An email address.
 pub(crate) fn email(text: Option<&str>) -> Checked {
     match text {

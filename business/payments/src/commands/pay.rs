@@ -119,7 +119,7 @@ pub async fn create_in(tx: &mut Tx, workspace: WorkspaceId, new: NewPayment) -> 
         link: new.link,
         credit_account: new.credit_account.unwrap_or_else(|| CREDIT_ACCOUNT.to_owned()),
         return_url: new.return_url,
-        metadata: new.metadata,
+        metadata: new.metadata.map(text::settled),
         expires_at: new.expires_at,
     };
     let event = asked.decide(tx.now())?;

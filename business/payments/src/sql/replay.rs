@@ -36,8 +36,9 @@ store::statements! {
       postgres "select subject, attempt, owner, provider, kind, currency, amount_minor, expected_at
         from payments_expected where workspace = $1 and subject = any($2)";
 
-    PROVIDERS_CALLED_EVERYWHERE = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled, version, created_at,
-        changed_at from payments_providers where (id = $1 or name = $1) and ($2 = '' or workspace = $2) order by workspace, id limit $3";
+    PROVIDERS_CALLED_EVERYWHERE = "select workspace, id, name, dialect, base_url, settings, sealed, token, is_enabled,
+        version, created_at, changed_at, former_sealed, former_until
+        from payments_providers where (id = $1 or name = $1) and ($2 = '' or workspace = $2) order by workspace, id limit $3";
 
     // Rows one after the other, to find those that no event explains.
     NEXT_INTENTS_EVERYWHERE = "select workspace, id from payments_intents where (workspace, id) > ($1, $2) order by workspace, id limit $3";

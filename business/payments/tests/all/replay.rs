@@ -101,8 +101,9 @@ async fn busy() -> Till {
     // Waiting for the payer; expired; with words of every sort.
     till.begin(77, "EUR", CaptureMethod::Automatic).await;
     let mut new = NewPayment::of(money(1, "JPY"));
-    new.metadata =
-        Some(json!({ "b": 0.1, "a": [1e-7, 123_456_789.123_456_78, null, "ẞ \u{2028}\\\"", 9_007_199_254_740_993_i64], "c": {} }));
+    // Fractions that are read as their neighbours, numbers beyond what a fraction holds, and what has to be escaped.
+    let numbers = json!([0.907_303_832_202_868_9, 0.481_837_925_201_105_24, 1e-7, 123_456_789.123_456_78, 9_007_199_254_740_993_i64]);
+    new.metadata = Some(json!({ "b": 0.1, "a": numbers, "c": { "d": null, "": "ẞ \u{2028}\\\"" } }));
     new.description = Some("Zwei Lampen – 2 \"große\"".to_owned());
     new.customer = Some("mem_x".to_owned());
     new.expires_at = Some(till.store.clock().now().plus(Duration::from_secs(60)));
