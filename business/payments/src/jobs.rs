@@ -290,9 +290,13 @@ async fn mark(context: &JobContext, job: &Conduct) -> Result<bool, JobError> {
     Ok(marked.await?)
 }
 
+/// How often what has ended here is asked about once more because a webhook was not explained: for some six hours.
+const EXTRA_LOOKS_MAX: u32 = 12;
+
 /// Records how a conversation ended, and says what that means of the attempt that it was about.
 async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Outcome, health: &Health) -> Result<Vec<Event>, PaymentError> {
     let before = locked(tx, workspace, job.intent).await?;
+    let is_told = matches!(outcome, Outcome::Done(_));
     let told = follows(&before, job.step, outcome);
     let mut events = told.clone();
     // What surely was not taken there is tried at the next provider, before the payer has seen anything.
@@ -307,8 +311,16 @@ async fn finish(tx: &mut Tx, workspace: WorkspaceId, job: &Conduct, outcome: Out
         }
     }
     let after = record(tx, workspace, Some(before), events).await?;
-    if let Some(intent) = after.filter(|_| !job.is_extra) {
-        look_again(tx, workspace, &intent, job.step, job.times).await?;
+    match after {
+        Some(intent) if !job.is_extra => look_again(tx, workspace, &intent, job.step, job.times).await?,
+        // Something has happened there, and it was not told what: nobody else would ask about what has ended here.
+        Some(intent) if !is_told && !job.step.is_open(&intent) && job.times < EXTRA_LOOKS_MAX => {
+            if let Some(wait) = pause(job.times, false) {
+                let again = Conduct { times: job.times + 1, ..job.clone() };
+                outbox::enqueue_at(tx, workspace, tx.now().plus(wait), &again).await?;
+            }
+        }
+        _ => {}
     }
     fail::at(fail::word(job.step), "recording");
     Ok(told)

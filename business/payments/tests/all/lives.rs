@@ -40,6 +40,8 @@ struct Life {
     is_called_off: bool,
     /// A payer gave up, or was declined, on one of its pages.
     is_touched: bool,
+    /// Attempts that a payer sent money to once more.
+    again: BTreeSet<String>,
 }
 
 /// What the simulators moved under each name, in minor units.
@@ -178,7 +180,7 @@ impl World {
         new.payer_name = Some("Ada Obi".to_owned());
         new.payer_email = Some("ada@example.org".to_owned());
         let made = self.till.write(new, |tx, new| Box::pin(async move { commands::create(tx, new).await })).await.unwrap();
-        self.lives.push(Life { id: made.id, dialect, is_manual, is_called_off: false, is_touched: false });
+        self.lives.push(Life { id: made.id, dialect, is_manual, is_called_off: false, is_touched: false, again: BTreeSet::new() });
         if self.till.start(made.id).await.is_ok() {
             self.count("begun");
         }
@@ -190,7 +192,17 @@ impl World {
         if intent.attempts.is_empty() {
             return;
         }
-        let reference = intent.attempts[self.below(intent.attempts.len())].id.to_string();
+        let attempt = &intent.attempts[self.below(intent.attempts.len())];
+        let reference = attempt.id.to_string();
+        // Whoever has the number of the account may send money there again: as a transfer of its own, or on top of the first.
+        if self.lives[at].dialect == Dialect::Monnify && attempt.state == AttemptState::Charged {
+            let amount_minor = 100 + self.entropy.below(2_000) as i64;
+            if self.lives[at].again.insert(reference.clone()) {
+                self.till.sim.pay_more(&reference, amount_minor, self.below(2) == 0).unwrap();
+                self.count("sent again");
+            }
+            return;
+        }
         let what = match self.below(8) {
             0 => self.till.sim.decline(&reference, "").map(|_| "declined"),
             1 => self.till.sim.abandon(&reference).map(|_| "abandoned"),
@@ -277,7 +289,8 @@ impl World {
         for attempt in &intent.attempts {
             let (there, currency) = (truth.taken_of(attempt), intent.amount.currency);
             let quarantined = if let AttemptState::Quarantined { paid } = attempt.state { Some(paid) } else { None };
-            let here = quarantined.or((attempt.captured_minor > 0).then(|| Money::new(attempt.captured_minor, currency)));
+            let more: i64 = attempt.more.iter().map(|more| more.amount.amount_minor).sum();
+            let here = quarantined.or((attempt.captured_minor > 0).then(|| Money::new(attempt.captured_minor + more, currency)));
             assert_eq!(here, there, "what {} took: {intent:#?}", attempt.id);
             assert!(attempt.state != AttemptState::Unknown || keeps_no_keys, "{intent:#?}");
             assert!(attempt.captures.iter().all(|capture| capture.state.is_final()), "{intent:#?}");
@@ -287,7 +300,9 @@ impl World {
                 None if is_kept => "received",
                 None => "surplus",
             };
-            there.into_iter().for_each(|amount| enter(place, amount));
+            let own = there.map(|taken| Money::new(taken.amount_minor - more, taken.currency));
+            own.into_iter().for_each(|amount| enter(place, amount));
+            enter("surplus", Money::new(more, currency));
             let of_attempt: Vec<_> = intent.refunds.iter().filter(|refund| refund.attempt == attempt.id).collect();
             let mut back = 0;
             for refund in &of_attempt {
@@ -297,17 +312,22 @@ impl World {
                 assert!(refund.state.is_final() || refund.state == StepState::Unknown && keeps_no_keys, "{intent:#?}");
                 if let Some(given) = given {
                     back += given.amount_minor;
+                    let place = if refund.more.is_some() { "surplus" } else { place };
                     enter(place, Money::new(-given.amount_minor, given.currency));
                 }
             }
             assert!(back <= there.map_or(0, |taken| taken.amount_minor), "refunded is at most what was captured: {intent:#?}");
-            if let (Some(taken), false, None) = (there, is_kept, quarantined) {
+            if let (Some(taken), false, None) = (own, is_kept, quarantined) {
                 // The second success, or one that nobody waited for: given back once, and in full.
-                let own: Vec<_> = of_attempt.iter().filter(|refund| refund.id.raw() == attempt.id.raw()).collect();
-                assert_eq!((own.len(), own[0].amount_minor), (1, taken.amount_minor), "{intent:#?}");
+                let refunds: Vec<_> = of_attempt.iter().filter(|refund| refund.id.raw() == attempt.id.raw()).collect();
+                assert_eq!((refunds.len(), refunds[0].amount_minor), (1, taken.amount_minor), "{intent:#?}");
                 assert!(back == taken.amount_minor || keeps_no_keys, "a surplus was kept: {intent:#?}");
             }
-            if there == Some(intent.amount) && intent.capture_method == CaptureMethod::Automatic && !life.is_called_off {
+            for (place, more) in attempt.more.iter().enumerate() {
+                let refunds: Vec<_> = of_attempt.iter().filter(|refund| refund.more == Some(place)).collect();
+                assert_eq!((refunds.len(), refunds[0].amount_minor), (1, more.amount.amount_minor), "{intent:#?}");
+            }
+            if own == Some(intent.amount) && intent.capture_method == CaptureMethod::Automatic && !life.is_called_off {
                 assert!(intent.kept.is_some(), "what was paid counts: {intent:#?}");
             }
         }
@@ -315,7 +335,8 @@ impl World {
         match intent.kept() {
             Some(kept) => {
                 assert!(!life.is_called_off, "what was called off is not kept: {intent:#?}");
-                let taken = truth.taken_of(kept).map_or(0, |taken| taken.amount_minor);
+                let more: i64 = kept.more.iter().map(|more| more.amount.amount_minor).sum();
+                let taken = truth.taken_of(kept).map_or(0, |taken| taken.amount_minor - more);
                 let is_last = |capture: &payments::Capture| capture.is_last && capture.state == StepState::Succeeded;
                 let is_closed = truth.voided.contains(&kept.id.to_string()) || kept.captures.iter().any(is_last);
                 assert!(taken <= intent.amount.amount_minor, "captured is at most what was authorized: {intent:#?}");
@@ -353,7 +374,9 @@ impl World {
                 let parts = attempt.captures.iter().filter(|capture| capture.state == StepState::Succeeded);
                 let parts: Vec<_> = parts.map(|part| (part.id.to_string(), part.amount_minor)).collect();
                 let taken = truth.taken_of(attempt).unwrap();
-                let whole = vec![(attempt.id.to_string(), taken.amount_minor)];
+                let more: i64 = attempt.more.iter().map(|more| more.amount.amount_minor).sum();
+                let mut whole = vec![(attempt.id.to_string(), taken.amount_minor - more)];
+                whole.extend((1..).zip(&attempt.more).map(|(n, more)| (format!("{}.more.{n}", attempt.id), more.amount.amount_minor)));
                 let subjects = if parts.is_empty() { whole } else { parts };
                 expected.extend(subjects.into_iter().map(|(name, amount)| (name, (taken.currency.to_string(), amount))));
             }

@@ -198,10 +198,15 @@ async fn learn(
     // A line may name the attempt where a capture or a refund of it is meant.
     let whole: HashSet<&str> = unknown(known, lines).filter_map(|line| line.reference.as_deref()).collect();
     let named = known.named.values().map(String::as_str);
-    // What was told before may be told again where it came back, or where more came.
+    // What was told before, or is told otherwise or twice here, may be told again where it came back, or where more came.
+    let mut told: HashMap<(&str, LineKind), usize> = HashMap::new();
+    for line in lines {
+        *told.entry((line.reference.as_deref().unwrap_or_default(), line.kind)).or_default() += 1;
+    }
     let again = lines.iter().filter_map(|line| line.reference.as_deref().map(|name| (line, name))).filter(|(line, name)| {
         line.kind == LineKind::Refund && line.gross.amount_minor > 0
-            || known.expected.get(*name).is_some_and(|expected| expected.is_matched)
+            || told.get(&(*name, line.kind)).is_some_and(|times| *times > 1)
+            || known.expected.get(*name).is_some_and(|expected| expected.is_matched || expected.amount != line.gross)
     });
     let again: Vec<&str> = again.map(|(_, name)| name).collect();
     let attempts: HashSet<&str> = whole.into_iter().chain(named).chain(again).filter(|name| names.contains(name)).collect();
