@@ -55,6 +55,7 @@ impl Dialect {
     }
 
     /// Whether several payments of one page have names of their own: a second transfer to the same account, a second purchase.
+    /// That Monnify calls one transaction by one name wherever it tells of it is UNVERIFIED, but what its own queries need.
     pub const fn tells_charges_apart(self) -> bool {
         matches!(self, Self::Monnify | Self::RampNetwork)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kernel::{Currency, Id as _, Money, RawId, Timestamp};
 use outbox::Fact as _;
+use payments::commands::settlement::NewSettlement;
 use payments::commands::{self, Unknown};
 use payments::queries::settlement::ExceptionFilter;
 use payments::{
@@ -272,6 +273,61 @@ async fn a_refund_that_came_back_is_told_and_expected_in_a_report() {
     assert_eq!((expected.amount, expected.attempt), (money(2_000, "EUR"), Some(refund.to_string())));
     assert_ne!(expected.subject, refund.to_string(), "the refund itself is expected as well");
     till.close().await;
+}
+
+/// A report in the neutral form, taken in and booked.
+async fn reported(till: &Till, file: String) {
+    let kernel::Caller::Person { workspace, member, .. } = till.caller.clone() else { panic!("a person") };
+    let caller = kernel::Caller::Person { workspace, member, grants: kernel::Grants::of([payments::grants::SETTLE]) };
+    let new = NewSettlement {
+        provider: till.providers[&Dialect::Stripe],
+        digest: payments::settlement::digest(file.as_bytes()),
+        name: "report.csv".to_owned(),
+        format: payments::settlement::Format::Neutral,
+        covers_until: Some(till.store.clock().now().plus(Duration::from_secs(1))),
+        bytes: file.len() as i64,
+        lines: file.lines().count() as i64 - 1,
+    };
+    let take = till
+        .store
+        .write(&caller, (new, file), |tx, (new, file)| Box::pin(async move { commands::settlement::take(tx, new, file.as_bytes()).await }));
+    take.await.unwrap();
+    till.settle().await;
+}
+
+#[tokio::test]
+async fn what_went_and_came_back_is_matched_line_by_line_in_one_report_or_in_several() {
+    for is_one in [true, false] {
+        let till = Till::new(&[Dialect::Stripe]).await;
+        let intent = paid_at_stripe(&till, 5_000).await;
+        let intent = till.refund(intent.id, Some(2_000)).await.unwrap();
+        let refund = intent.refunds[0].id;
+        till.sim.return_refund(Dialect::Stripe, &refund.to_string()).unwrap();
+        till.settle().await;
+        stripe_says(&till, "charge.dispute.funds_withdrawn", &dispute(&intent, "lost")).await;
+        let attempt = intent.attempts[0].id;
+        let lines = [
+            format!("payment,{attempt},,,EUR,5000,0,5000,"),
+            format!("refund,{refund},,,EUR,-2000,0,-2000,"),
+            format!("refund,{refund},,,EUR,2000,0,2000,"),
+            format!("refund,{attempt},,,EUR,-5000,0,-5000,"),
+        ];
+        let columns = payments::settlement::COLUMNS;
+        if is_one {
+            reported(&till, format!("{columns}\n{}\n", lines.join("\n"))).await;
+        } else {
+            for line in &lines {
+                reported(&till, format!("{columns}\n{line}\n")).await;
+            }
+        }
+        let open = open_exceptions(&till).await;
+        let left: Vec<_> = open.iter().map(|exception| (exception.kind, exception.subject.clone())).collect();
+        let is_early =
+            |(kind, _): &&(payments::settlement::ExceptionKind, Option<String>)| *kind != payments::settlement::ExceptionKind::Missing;
+        assert_eq!(left.iter().find(is_early), None, "{is_one}: {left:?}");
+        assert_eq!(till.balance("payments.clearing.stripe.eur").await, 0, "{is_one}");
+        till.close().await;
+    }
 }
 
 fn dispute(intent: &Intent, status: &str) -> Value {
