@@ -191,7 +191,7 @@ async fn a_day_of_real_payments_is_fetched_matched_and_leaves_clearing_empty() {
     let (bank, fees) = (office.balance("bank").await, office.balance("fees").await);
     assert_eq!(bank + fees, 76_583, "gross is fees and what reached the bank");
     assert!(fees > 0, "{fees}");
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn one_missing_one_extra_and_one_wrong_amount_are_found_and_nothing_else()
     assert_eq!(office.kinds().await, ["extra", "missing", "under"]);
     assert_eq!(office.only(ExceptionKind::Missing).await.subject, Some(subject(900)));
     assert_eq!(office.only(ExceptionKind::Under).await.subject, Some(subject(777)));
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn the_same_bytes_are_one_settlement_and_a_run_that_was_cut_short_goes_on(
     assert_eq!(office.balance("bank").await, i128::from(total - 3_300));
     assert_eq!(office.balance("clearing.stripe").await, -i128::from(total));
     assert_eq!(office.take(&report).await.unwrap().id, taken.id);
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn while_a_report_is_booked_what_settles_waits_and_reads_go_on() {
     assert_eq!(office.take(&file(&[line(0, 99, 0)])).await.unwrap().id, first.id, "what is there already can be read");
     office.book(running.id).await;
     assert!(!office.act(&under, Action::WriteOff).await.unwrap().is_open);
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -285,7 +285,7 @@ async fn a_difference_is_written_off_by_one_person_and_a_large_one_by_two() {
     let kept = queries::actions(&mut office.till.store.read(), office.till.workspace, missing.id).await.unwrap();
     assert_eq!(kept.iter().map(|done| done.version).collect::<Vec<_>>(), [2, 3]);
     assert_ne!(kept[0].actor, kept[1].actor);
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn a_line_is_mapped_replaced_created_and_what_is_missing_is_received() {
     assert_eq!(office.balance("clearing.stripe").await, -6_000, "exactly what was expected, and nothing of the stranger's");
     assert_eq!((office.balance("bank").await, office.balance("fees").await), (990 + 770 + 1_990 + 2_970, 10 + 7 + 10 + 30));
     assert_eq!(office.balance("differences").await, 0);
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -336,7 +336,7 @@ async fn what_was_missing_is_found_when_a_later_report_says_it() {
     let later = office.till.store.clock().now().plus(Duration::from_secs(40 * 86_400));
     let ageing = queries::ageing(&mut office.till.store.read(), office.till.workspace, later).await.unwrap();
     assert_eq!((ageing[0].to_1_day, ageing[0].older), (0, 1));
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -360,7 +360,7 @@ async fn a_bank_line_is_matched_with_its_batch_and_another_amount_is_an_exceptio
     assert_eq!((under.batch.as_deref(), under.expected_minor, under.got_minor), (Some("po_2"), Some(500), Some(499)));
     assert!(!office.act(&under, Action::WriteOff).await.unwrap().is_open);
     assert_eq!(office.balance("differences").await, 1);
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -394,7 +394,7 @@ async fn a_posting_that_is_not_in_the_ledger_is_found() {
     let found = office.only(ExceptionKind::Posting).await;
     assert_eq!((found.subject, found.owner), (Some(broken.attempts[0].id.to_string()), Some(broken.id.to_string())));
     assert_eq!(office.kinds().await, ["posting"]);
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -411,7 +411,7 @@ async fn a_report_that_cannot_be_settled_in_whole_says_so_and_a_stranger_may_not
     assert!(matches!(asked, Err(PaymentError::NotAllowed(_))), "{asked:?}");
     let asked = office.act_as(&office.first, ExceptionId::from_raw(RawId::from_bits(1)), 1, Action::WriteOff).await;
     assert!(matches!(asked, Err(PaymentError::NotFound { .. })), "{asked:?}");
-    office.till.close().await;
+    office.till.close_books().await;
 }
 
 #[tokio::test]
@@ -456,7 +456,7 @@ async fn gross_is_fee_and_net_and_nothing_is_matched_twice() {
         assert_eq!(office.balance("bank").await + office.balance("fees").await, first, "gross = fee + net: {reports:?}");
         let of_lines = office.open().await.iter().filter(|exception| exception.line.is_some()).count() as i64;
         assert_eq!(of_lines.min(100), not_matched.min(100), "{reports:?}");
-        office.till.close().await;
+        office.till.close_books().await;
     }
 }
 

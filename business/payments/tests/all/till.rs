@@ -250,8 +250,18 @@ impl Till {
         counted.sum()
     }
 
-    /// Books that verify, at the end of every test.
+    /// Rows that are what their history makes, and books that verify, at the end of every test.
     pub async fn close(self) {
+        self.settle().await;
+        let (store, runtime) = (self.store.clone(), tokio::runtime::Handle::current());
+        let replayed = tokio::task::spawn_blocking(move || runtime.block_on(payments::replay::check(&store)));
+        let replayed = replayed.await.unwrap().unwrap();
+        assert!(replayed.is_same(), "{replayed}");
+        self.close_books().await;
+    }
+
+    /// Books that verify, where a test has put rows in by hand.
+    pub async fn close_books(self) {
         self.settle().await;
         ledger::keeper::catch_up(&self.store).await.unwrap();
         let options = ledger::verify::Options::default();
