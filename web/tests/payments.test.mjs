@@ -135,7 +135,7 @@ describe('from a payment link to the settlement', { timeout: 180_000 }, () => {
     const { items } = await api(world, 'GET', '/v1/ledger/accounts?code=payments.clearing.');
     for (const account of items) {
       const now = await api(world, 'GET', `/v1/ledger/accounts/${account.id}/balance`);
-      assert.equal(now.totals.balance, 0, account.code);
+      assert.equal(now.totals.balance, '0', account.code);
     }
     assert.ok(items.length > 0);
   });

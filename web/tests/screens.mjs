@@ -300,6 +300,17 @@ try {
         await page.getByRole('alert').waitFor();
       },
     });
+    const [{ id: edited }] = (await api(world, 'GET', '/v1/payment-providers')).items.filter((provider) => provider.dialect === 'monnify');
+    await picture('settings-provider', `/settings/providers/${edited}`);
+    await picture('settings-provider-wrong', `/settings/providers/${edited}`, {
+      before: async (page) => {
+        await page.locator('#secrets summary').click();
+        await page.locator('#f-api_key').fill('MK_HALF');
+        await page.locator('#provider-url').fill('https://169.254.169.254/latest');
+        await page.getByRole('button', { name: 'Save' }).click();
+        await page.getByRole('alert').waitFor();
+      },
+    });
     // The simulator's own pages: what a payer meets, and the desk behind it.
     const waiting = await api(world, 'POST', '/v1/payments', { amount_minor: 123_450, currency: 'EUR', description: 'Two lamps and a very long description of what they are for' });
     await api(world, 'POST', `/v1/payments/${waiting.id}/attempts`);
