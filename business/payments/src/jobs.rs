@@ -290,7 +290,7 @@ async fn mark(context: &JobContext, job: &Conduct) -> Result<bool, JobError> {
     Ok(marked.await?)
 }
 
-/// How often what has ended here is asked about once more because a webhook was not explained: for some six hours.
+/// How often what has ended here is asked about once more because a webhook was not explained: for some four hours.
 const EXTRA_LOOKS_MAX: u32 = 12;
 
 /// Records how a conversation ended, and says what that means of the attempt that it was about.
