@@ -212,7 +212,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next event; none behind the last line, which has to be right and the last.
-    pub fn next(&mut self) -> Result<Option<Kept>, ReplayError> {
+    pub fn event(&mut self) -> Result<Option<Kept>, ReplayError> {
         if self.is_at_end {
             return Ok(None);
         }
@@ -231,13 +231,13 @@ impl<R: BufRead> Reader<R> {
             (self.chain, self.is_at_end) = (of_events, true);
             return Ok(None);
         }
-        let kept = self.event(&words)?;
+        let kept = self.read(&words)?;
         self.events += 1;
         self.last = Some((kept.workspace, kept.subject.clone(), kept.version));
         Ok(Some(kept))
     }
 
-    fn event(&self, words: &[u8]) -> Result<Kept, FileFault> {
+    fn read(&self, words: &[u8]) -> Result<Kept, FileFault> {
         let line: Line<'_> = serde_json::from_slice(words).map_err(|error| self.fault(format!("cannot be read: {error}")))?;
         let workspace = WorkspaceId::parse(&line.workspace).map_err(|error| self.fault(format!("workspace {error}")))?;
         let is_next = match &self.last {

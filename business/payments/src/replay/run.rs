@@ -135,11 +135,11 @@ impl<R: BufRead> Histories<R> {
     fn next(&mut self) -> Result<Option<History>, ReplayError> {
         let next = match self.waiting.take() {
             Some(kept) => Some(kept),
-            None => self.reader.next()?,
+            None => self.reader.event()?,
         };
         let Some(kept) = next else { return Ok(None) };
         let mut history = History { first: self.reader.events(), events: vec![kept], chain: self.reader.chain() };
-        while let Some(kept) = self.reader.next()? {
+        while let Some(kept) = self.reader.event()? {
             if (kept.workspace, &kept.subject) != (history.events[0].workspace, &history.events[0].subject) {
                 self.waiting = Some(kept);
                 break;
