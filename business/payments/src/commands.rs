@@ -19,8 +19,8 @@ pub use pay::{CREDIT_ACCOUNT, NewPayment, Unknown, accept, cancel, create, creat
 pub use provider::{NewProvider, ProviderEdit, add_provider, add_provider_in, check_addresses, edit_provider, seal, set_routes};
 pub(crate) use record::{locked, record};
 pub use refund::{capture, erase_payer, give_back, refund};
-pub use webhook::{Taken, sweep_everywhere, take_webhook};
 pub(crate) use webhook::{Applied, apply, settle_webhook};
+pub use webhook::{Taken, sweep_everywhere, take_webhook};
 
 pub use beneficiary::{SealedBeneficiary, add_beneficiary, change_beneficiary, erase_beneficiary, seal_beneficiary};
 pub(crate) use beneficiary::{keep_name_check, open_beneficiary};

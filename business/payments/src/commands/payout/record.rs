@@ -31,7 +31,7 @@ pub(super) async fn begin(tx: &mut Tx, workspace: WorkspaceId, events: Vec<Payou
     for event in events {
         payout = happen(tx, workspace, payout, &event).await?;
     }
-    tx.execute(&sql::payout::INSERT_PAYOUT, &sql::payout::payout_row(workspace, &payout)?).await?;
+    tx.execute_later(&sql::payout::INSERT_PAYOUT, &sql::payout::payout_row(workspace, &payout)?).await?;
     follow(tx, workspace, None, &payout).await?;
     Ok(payout)
 }
@@ -85,14 +85,14 @@ async fn keep_event(tx: &mut Tx, workspace: WorkspaceId, payout: &Payout, event:
     let (now, actor) = (tx.now(), tx.caller().actor());
     let body = serde_json::to_string(event).map_err(store::StoreError::decode)?;
     let row = sql::event_row(workspace, &payout.id.to_string(), payout.version, event.name(), &actor, now, &body);
-    tx.execute(&sql::INSERT_EVENT, &row).await?;
+    tx.execute_later(&sql::INSERT_EVENT, &row).await?;
     Ok(())
 }
 
 async fn keep_names(tx: &mut Tx, workspace: WorkspaceId, payout: &Payout, event: &PayoutEvent) -> Result<(), PaymentError> {
     let owner = payout.id.to_string();
     for name in payout_names(payout, event) {
-        tx.execute(&sql::INSERT_REFERENCE, &sql::reference_row(workspace, &owner, &name)).await?;
+        tx.execute_later(&sql::INSERT_REFERENCE, &sql::reference_row(workspace, &owner, &name)).await?;
     }
     Ok(())
 }
