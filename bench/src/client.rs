@@ -38,6 +38,11 @@ impl Client {
         Self { url: url.to_owned(), key: format!("Bearer {key}"), idle: Mutex::default() }
     }
 
+    /// What it says who it is, in the header `authorization`.
+    pub(crate) fn authorization(&self) -> &str {
+        &self.key
+    }
+
     /// Sends a request over an idle connection or a new one.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer, String> {
         let idle = loop {

@@ -143,8 +143,10 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
                     };
                     match paid.await {
                         Ok(page) => micros.push(page),
-                        Err(_) => {
-                            failed.fetch_add(1, Ordering::Relaxed);
+                        Err(error) => {
+                            if failed.fetch_add(1, Ordering::Relaxed) < 3 {
+                                eprintln!("a payment failed: {error}");
+                            }
                         }
                     }
                 }

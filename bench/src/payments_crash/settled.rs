@@ -68,7 +68,7 @@ fn report(word: &str, movements: &[Value]) -> Option<(String, i64)> {
 /// Takes the reports in and has them booked.
 pub(super) async fn settle(house: &House, server: &mut Server, client: &Client, bank: &Client, desk: &Desk) -> Result<Settled, String> {
     let mut settled = Settled::default();
-    let (moved, key) = (movements(bank).await?, format!("Bearer {}", server.told("api_key")?));
+    let (moved, key) = (movements(bank).await?, client.authorization().to_owned());
     let mut taken = Vec::new();
     for (word, provider) in &desk.providers {
         let Some((text, lines)) = report(word, &moved) else { continue };

@@ -9,7 +9,6 @@ use kernel::Timestamp;
 use store::{Reads, StoreError, Tx, params};
 
 use super::mark::{check_lease, wait};
-use super::state::TIMERS_MAX;
 use super::{CALLER, Engine, Ready, Refused, Source};
 use crate::entry::SHARDS;
 use crate::sql::LogRow;
@@ -242,9 +241,7 @@ impl Engine {
         for (step, marked) in steps.iter().zip(marked) {
             state.settle(step.shard, step.token, step.position);
             match &step.act {
-                Act::Wait(ready, due) if *marked && *due < soon && state.timers.len() < TIMERS_MAX => {
-                    state.set_timer(*due, Arc::clone(ready))
-                }
+                Act::Wait(ready, due) if *marked && *due < soon && state.has_room_at(*due) => state.set_timer(*due, Arc::clone(ready)),
                 Act::Wait(ready, _) => state.forget(ready),
                 Act::React(_) | Act::Bury(_) => {}
             }

@@ -203,8 +203,9 @@ impl Engine {
         let next = Arc::new(next);
         let mut state = self.state();
         state.forget(ready);
-        let is_near = due < self.store.clock().now().plus(SOON) && state.timers.len() < TIMERS_MAX;
-        if is_near && state.held(ready.shard, ready.token).is_some_and(|shard| !shard.is_draining) && state.know(&next) {
+        let is_near = due < self.store.clock().now().plus(SOON);
+        let is_held = state.held(ready.shard, ready.token).is_some_and(|shard| !shard.is_draining);
+        if is_near && is_held && state.has_room_at(due) && state.know(&next) {
             state.set_timer(due, next);
         }
         drop(state);
@@ -245,6 +246,9 @@ impl Engine {
                 let Some(token) = tokens[row.shard] else { continue };
                 if state.knows(&row.id) || left.contains(row.id.as_str()) || state.held(row.shard, token).is_none() {
                     continue;
+                }
+                if !state.has_room_at(row.due_at) {
+                    return Ok(());
                 }
                 let mut ready = self.ready(row.shard, token, row.name, row.workspace, row.payload);
                 ready.id = row.id.into();

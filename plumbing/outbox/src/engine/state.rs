@@ -16,7 +16,7 @@ const LANE_QUEUED_MAX: usize = 4_000;
 /// How many times the slots that stay free a group may hold of a lane beyond its first one: one alone takes three quarters, two
 /// take three sevenths each. So whoever comes next finds a slot and waits for nobody's slow jobs.
 const FREE_SHARE: usize = 3;
-/// How many timers are held in memory; more wait in the database.
+/// How many timers are held in memory, the nearest ones; more wait in the database.
 pub(crate) const TIMERS_MAX: usize = 10_000;
 /// The lane of jobs that this build has no code for.
 pub(crate) const UNKNOWN_LANE: &str = "";
@@ -313,6 +313,19 @@ impl State {
         }
     }
 
+    /// Whether there is room for a timer that is due then: the farthest one makes it, and waits in the database alone. Without that
+    /// ten thousand jobs of the next minute would keep one of the next second waiting.
+    pub(crate) fn has_room_at(&mut self, due: Timestamp) -> bool {
+        if self.timers.len() < TIMERS_MAX {
+            return true;
+        }
+        let is_nearer = self.timers.last_key_value().is_some_and(|((farthest, _), _)| due < *farthest);
+        if is_nearer && let Some((_, farthest)) = self.timers.pop_last() {
+            self.forget(&farthest);
+        }
+        is_nearer
+    }
+
     pub(crate) fn set_timer(&mut self, due: Timestamp, ready: Arc<Ready>) {
         self.timer_count += 1;
         self.timers.insert((due, self.timer_count), ready);
@@ -367,6 +380,27 @@ mod tests {
 
     fn started(lane: &mut Lane) -> Vec<String> {
         std::iter::from_fn(|| lane.next()).map(|ready| ready.group.clone()).collect()
+    }
+
+    #[test]
+    fn of_too_many_timers_the_nearest_are_in_memory() {
+        let mut state = State::new(HashMap::new());
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let set = |state: &mut State, id: &str, due| {
+            let is_held = state.has_room_at(due);
+            let timer = ready(id, "a");
+            if is_held && state.know(&timer) {
+                state.set_timer(due, timer);
+            }
+            is_held
+        };
+        for n in 0..TIMERS_MAX as i64 {
+            assert!(set(&mut state, &format!("timer {n}"), at(60 + n)));
+        }
+        let last = format!("timer {}", TIMERS_MAX - 1);
+        assert!(!set(&mut state, "later", at(1_000_000)) && state.knows(&last));
+        assert!(set(&mut state, "sooner", at(1)) && !state.knows(&last), "the farthest made room");
+        assert_eq!((state.timers.len(), state.timers.first_key_value().unwrap().0.0), (TIMERS_MAX, at(1)));
     }
 
     #[test]
